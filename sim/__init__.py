@@ -1,0 +1,1 @@
+"""The model: scenario → trace → simulation → records → metrics → report."""

@@ -1,0 +1,11 @@
+"""Queueing formulas, and what they say of a scenario before anything runs."""
+
+from sim.analytic.prediction import (
+    EndpointPrediction,
+    JobBalance,
+    Prediction,
+    StationLoad,
+)
+from sim.analytic.predictor import predict
+
+__all__ = ["EndpointPrediction", "JobBalance", "Prediction", "StationLoad", "predict"]

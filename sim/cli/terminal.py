@@ -1,0 +1,58 @@
+"""What commands share: the scenario they are given, the terminal, the report they write."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sim.experiment import Progress
+    from sim.results import Run
+    from sim.scenario.scenario import Scenario
+
+
+def load(scenario: str, overrides: Sequence[str]) -> "Scenario":
+    """Load a scenario with its overrides."""
+    from sim.scenario import load_scenario
+
+    return load_scenario(scenario, overrides)
+
+
+def console() -> "Console":
+    """Return the terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def progress_bar(label: str) -> "Iterator[Progress]":
+    """Show a progress bar on the terminal; gives the function that moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None, detail="")
+
+        def move(done: int, total: int, label: str) -> None:
+            bar.update(task, completed=done, total=total, detail=label)
+
+        yield move
+
+
+def save_report(runs: "Sequence[Run]", path: Path) -> None:
+    """Write the report and say where it is."""
+    from sim.report import write_report
+
+    click.echo(f"report: {write_report(runs, path)}")

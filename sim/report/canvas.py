@@ -1,0 +1,116 @@
+"""What all figures share: the clock, faults and warm-up behind the lines, units on the scales."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.report.style import GREY, WIDTH_IN, ink
+from sim.report.wording import duration, number, share
+from sim.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - local time, as the window's start
+_DAY_S = 86400.0
+_LOG_FROM = 30.0
+"""A scale is logarithmic when its largest value is so many times its smallest."""
+_TICKS_X, _TICKS_Y = 9, 5
+_DURATION_TICKS_S = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+    *(3600.0, 7200.0, 21600.0, 43200.0, 86400.0, 172800.0, 604800.0),
+)
+
+
+def panels(
+    n_rows: int, n_columns: int, height_in: float, *, share_x: bool = True
+) -> "tuple[Figure, list[list[Axes]]]":
+    """Return an empty figure of the page's width and its axes, row by row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex="all" if share_x else "none")
+    return figure, axes.tolist()
+
+
+def clock_axis(axes: "Axes", scenario: Scenario, end_s: float) -> None:
+    """Make the horizontal axis the local time, and show warm-up, the window's end and faults."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    window = scenario.window
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
+    first, last = moments(scenario, np.array([0.0, end_s]))
+    axes.set_xlim(first, last)
+    if window.warm_up_s:
+        _shade(axes, scenario, 0.0, window.warm_up_s, GREY)
+    if end_s > window.duration_s:
+        _shade(axes, scenario, window.duration_s, end_s, GREY)
+    for fault in scenario.faults:
+        _shade(axes, scenario, fault.from_s, min(fault.to_s, end_s), "#d55e00")
+
+
+def moments(scenario: Scenario, at_s: NDArray[np.float64]) -> list[float]:
+    """Return times as numbers of Matplotlib's date axis."""
+    start_s = (scenario.window.start - _EPOCH).total_seconds()
+    return [(start_s + seconds) / _DAY_S for seconds in at_s.tolist()]
+
+
+def duration_axis(axes: "Axes", which: Literal["x", "y"], values: NDArray[np.float64]) -> None:
+    """Give one axis ticks such as 20 ms or 5 min; logarithmic where the values span widely."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    known = values[np.isfinite(values) & (values > 0)]
+    if len(known) and known.max() / known.min() >= _LOG_FROM:
+        low, high = float(known.min()) / 1.3, float(known.max()) * 1.3
+        axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+        ticks = [tick for tick in _DURATION_TICKS_S if low <= tick <= high]
+        step = max(1, -(-len(ticks) // (_TICKS_X if which == "x" else _TICKS_Y)))
+        axis.set_major_locator(FixedLocator(ticks[::step]))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axes.set(**{f"{which}lim": (0.0, float(known.max(initial=0.0)) * 1.1 or 1.0)})
+        axis.set_major_locator(MaxNLocator(nbins=_TICKS_X if which == "x" else _TICKS_Y))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: duration(float(f"{value:.6g}"))))
+
+
+def share_axis(axis: "Axis") -> None:
+    """Write an axis' numbers in per cent."""
+    _formatted(axis, share)
+
+
+def number_axis(axis: "Axis") -> None:
+    """Write an axis' numbers as the text does."""
+    _formatted(axis, number)
+
+
+def legend_above(figure: "Figure", axes: "Axes", *, columns: int) -> None:
+    """Put the legend of some axes above the whole figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+
+def target_mark(axes: "Axes", x: float, y: float) -> None:
+    """Mark a target's bound in one row of a dot plot."""
+    axes.plot([x, x], [y - 0.4, y + 0.4], color=ink(), linewidth=1.6, zorder=3)
+
+
+def _formatted(axis: "Axis", text: Callable[[float], str]) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=2))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(float(f"{value:.6g}"))))
+
+
+def _shade(axes: "Axes", scenario: Scenario, from_s: float, to_s: float, colour: str) -> None:
+    first, last = moments(scenario, np.array([from_s, to_s]))
+    axes.axvspan(first, last, color=colour, alpha=0.13, linewidth=0, zorder=0)

@@ -1,0 +1,276 @@
+"""Writing the report of one run, or of several side by side."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.demand.arrivals import session_profiles
+from sim.demand.catalogue import CatalogueError, catalogue_of
+from sim.report import figures
+from sim.report.answers import (
+    NOT_OK,
+    Answers,
+    answer_html,
+    answers_of,
+    cost_html,
+    dossiers_html,
+    endpoints_html,
+    introduction_html,
+    journeys_html,
+    most_used_sentence,
+    provenance_html,
+)
+from sim.report.page import Html, Section, figure, join, page, paragraph
+from sim.report.series import Series, most_used, read_series
+from sim.report.side_by_side import side_by_side_html
+from sim.report.style import svg
+from sim.report.wording import plural
+from sim.results import Run, written_whole
+from sim.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_STATIONS = 12
+MAX_GROUPS = 6
+_NAME_SHOWN = 44
+"""Letters of a service's name in the heat map."""
+_CODE_SHOWN = 8
+_SHADES = "Grey: warm-up, and the time after the window; orange: faults."
+
+
+def write_report(runs: Sequence[Run], path: Path) -> Path:
+    """Write the report of one run, or of several side by side, as one HTML file.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        At least one; with several the first section compares them.
+    path : Path
+        File to write; complete or absent, whatever happens.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ResultsError
+        When a run's records are damaged.
+    """
+    labels = _labels(runs)
+    answers = [answers_of(run, label) for run, label in zip(runs, labels, strict=True)]
+    if len(answers) == 1:
+        scenario = answers[0].scenario
+        title = scenario.title or scenario.name
+        content = page(title, introduction_html(scenario), list(_sections(answers[0], "run")))
+    else:
+        chapters = [
+            Section(
+                f"run-{i}",
+                f"{each.label}: {each.scenario.title or each.scenario.name}",
+                introduction_html(each.scenario),
+                tuple(_sections(each, f"run-{i}")),
+            )
+            for i, each in enumerate(answers, start=1)
+        ]
+        comparison = Section("comparison", "Side by side", side_by_side_html(answers))
+        title = f"{plural(len(answers), 'run')} side by side"
+        content = page(title, Html(""), [comparison, *chapters])
+    with written_whole(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Name runs by their scenario, or in full where several are of one scenario."""
+    names = [run.scenario.name for run in runs]
+    return [
+        name if names.count(name) == 1 else run.name for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _sections(answers: Answers, key: str) -> Iterator[Section]:
+    """Yield the sections of one run; ``key`` starts their anchors and the ids of figures."""
+    scenario = answers.scenario
+    series = read_series(answers.run, scenario)
+    draw = _Drawing(key)
+    yield Section(f"{key}-answer", "Answer", answer_html(answers))
+    yield Section(f"{key}-demand", "Demand", _demand(answers, series, draw))
+    yield Section(f"{key}-stations", "Stations", _stations(answers, series, draw))
+    yield Section(f"{key}-latency", "Response times", _latency(answers, series, draw))
+    yield Section(f"{key}-time", "Where the time goes", _time_spent(answers, series, draw))
+    yield Section(f"{key}-outcomes", "Outcomes", _outcomes(answers, draw))
+    if series.services:
+        yield Section(f"{key}-services", "Services", _services(scenario, series, draw))
+    if any(name in series.stations for name in scenario.portal.jobs):
+        yield Section(f"{key}-sync", "Synchronisation", _jobs(answers, series, draw))
+    yield Section(f"{key}-cost", "Cost of the capacity", cost_html(scenario))
+    source = provenance_html(answers.run, series.n_requests)
+    yield Section(f"{key}-source", "Where the numbers come from", source)
+
+
+class _Drawing:
+    """Turns figures into HTML, each with ids of its own."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._count = 0
+
+    def __call__(self, draw: "Callable[[], Figure]", label: str, caption: str) -> Html:
+        self._count += 1
+        return figure(svg(draw, f"{self._key}-f{self._count}", label), caption)
+
+
+def _demand(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    scenario = answers.scenario
+    expected = session_profiles(scenario)
+    caption = f"Mean over {plural(len(answers.run.replications), 'replication')}. {_SHADES}"
+    drawing = draw(
+        lambda: figures.demand(series, scenario, expected),
+        "Sessions and requests per second over time",
+        caption,
+    )
+    return join([drawing, journeys_html(answers)])
+
+
+def _stations(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    names = most_used(series.stations, MAX_STATIONS)
+    if not names:
+        return paragraph("No station has a limit.")
+    drawing = draw(
+        lambda: figures.stations(series, answers.scenario, names),
+        "Utilisation and queue of the stations over time",
+        "The most used first. Line: mean over replications; band: lowest and highest "
+        f"replication. {_SHADES}",
+    )
+    return join([paragraph(most_used_sentence(answers, _most_used_on_average(answers))), drawing])
+
+
+def _most_used_on_average(answers: Answers) -> str:
+    means = {
+        metric.removesuffix(".utilisation.mean"): estimate.value
+        for metric, estimate in answers.estimates.items()
+        if metric.endswith(".utilisation.mean") and np.isfinite(estimate.value)
+    }
+    return max(means, key=lambda name: means[name])
+
+
+def _latency(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    estimates = answers.estimates
+    names = [
+        name
+        for name in answers.scenario.portal.endpoints
+        if np.isfinite(estimates[f"{name}.response_s.p50"].value)
+    ]
+    if not names:
+        return paragraph("No request was answered.")
+    names.sort(key=lambda name: -estimates[f"{name}.response_s.p95"].value)
+    names = ["all", *names]
+    bounds = {
+        name: result.target.at_most
+        for result in answers.results
+        for name in names
+        if result.target.metric == f"{name}.response_s.p95" and result.target.at_most is not None
+    }
+    busiest = sorted(series.requests_per_s, key=lambda name: -series.requests_per_s[name].sum())
+    shown = {
+        name: series.quantiles[name]
+        for name in busiest
+        if np.isfinite(series.quantiles[name].p95).any()
+    }
+    shown = dict(list(shown.items())[:MAX_GROUPS])
+    parts = [
+        draw(
+            lambda: figures.latency_by_endpoint(names, estimates, bounds),
+            "Median and 95th percentile of the response time by endpoint",
+            "From the due time to the answer, attempts that timed out or were abandoned included. "
+            "Bars: intervals; hollow: too few data for one.",
+        )
+    ]
+    if shown:
+        parts.append(
+            draw(
+                lambda: figures.latency_over_time(shown, series.bins, answers.scenario),
+                "Median and 95th percentile of the response time over time",
+                f"All replications together, the busiest groups. {_SHADES}",
+            )
+        )
+    return join([*parts, endpoints_html(answers)])
+
+
+def _time_spent(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    spent = {name: parts for name, parts in series.spent_s.items() if any(parts.values())}
+    if not spent:
+        return paragraph("No session began in the judged part of the window.")
+    return draw(
+        lambda: figures.time_spent(spent),
+        "Where the time of a session goes, by journey",
+        "Mean session. Thinking: nothing is asked, pauses before retries included. Queueing: for "
+        "workers, connections and calls. Service: processors shared with others included. In "
+        "vain: attempts that were not answered well.",
+    )
+
+
+def _outcomes(answers: Answers, draw: _Drawing) -> Html:
+    shares = {
+        name: {
+            quantity.removesuffix("_share"): _known(answers.estimates[f"{name}.{quantity}"].value)
+            for quantity in NOT_OK
+        }
+        for name in answers.scenario.portal.endpoints
+    }
+    shares = {name: parts for name, parts in shares.items() if any(parts.values())}
+    if not shares:
+        return paragraph("Every attempt was answered well.")
+    shares = dict(sorted(shares.items(), key=lambda item: -sum(item[1].values())))
+    sentence = f"{answers.value('all.ok_share')} of all attempts were answered well."
+    drawing = draw(
+        lambda: figures.failures(shares),
+        "Shares of attempts not answered well, by endpoint",
+        "Rejected: at a full queue. Timed out: at a limit of the server. Failed: an error. "
+        "Abandoned: the client left, or the run ended, before the answer.",
+    )
+    return join([paragraph(sentence), drawing])
+
+
+def _services(scenario: Scenario, series: Series, draw: _Drawing) -> Html:
+    names = _service_names(scenario)
+    labels = [_service_label(code, names.get(code, "")) for code in series.services]
+    matrix = np.array(list(series.services.values()))
+    return draw(
+        lambda: figures.services(labels, matrix, series.heat, scenario),
+        "Requests of the services most asked for, over time",
+        f"The {len(labels)} services most asked for, requests per second.",
+    )
+
+
+def _service_names(scenario: Scenario) -> dict[str, str]:
+    """Return the names of services by code; none when the catalogue's file is not at hand."""
+    try:
+        catalogue = catalogue_of(scenario)
+    except CatalogueError:
+        return {}
+    return dict(zip(catalogue.code, catalogue.name, strict=True))
+
+
+def _service_label(code: str, name: str) -> str:
+    short = name if len(name) <= _NAME_SHOWN else f"{name[: _NAME_SHOWN - 1]}…"
+    return f"{short}  {code[:_CODE_SHOWN]}" if name else code
+
+
+def _jobs(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    drawing = draw(
+        lambda: figures.jobs(series, answers.scenario),
+        "Queue and age of the oldest item of every background job over time",
+        f"Line: mean over replications; band: lowest and highest replication. {_SHADES}",
+    )
+    return join([drawing, dossiers_html(answers)])
+
+
+def _known(value: float) -> float:
+    """Return a share; 0 where nothing was observed."""
+    return value if np.isfinite(value) else 0.0

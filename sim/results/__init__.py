@@ -1,0 +1,37 @@
+"""Records, the manifest, and the store of runs: one schema for simulated and measured."""
+
+from sim.results.records import (
+    DOSSIERS,
+    LEVELS,
+    OUTCOMES,
+    RECORDS_VERSION,
+    REQUESTS,
+    SESSIONS,
+    TABLES,
+    Records,
+    RecordSource,
+    ResultsError,
+    written_whole,
+)
+from sim.results.store import Run, open_run, runs_in, scenarios_in
+from sim.results.writer import RunWriter, write_replication
+
+__all__ = [
+    "DOSSIERS",
+    "LEVELS",
+    "OUTCOMES",
+    "RECORDS_VERSION",
+    "REQUESTS",
+    "SESSIONS",
+    "TABLES",
+    "RecordSource",
+    "Records",
+    "ResultsError",
+    "Run",
+    "RunWriter",
+    "open_run",
+    "runs_in",
+    "scenarios_in",
+    "write_replication",
+    "written_whole",
+]

@@ -1,0 +1,76 @@
+"""The manifest: what a run answers, and where and how it was made."""
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+VERSIONED = ("numpy", "simpy", "pyarrow")
+"""Packages whose version may change the records."""
+
+
+class Host(BaseModel):
+    """The machine, without its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: int
+    """Logical processors."""
+    platform: str
+    """Operating system and architecture."""
+
+
+class Manifest(BaseModel):
+    """Contents of ``manifest.json``; ``results/README.md`` documents every field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    records_version: int
+    """Version of the record tables."""
+    hoso_version: str
+    """Version of this package."""
+    source: Literal["simulated", "measured"]
+    """Where the records come from."""
+    scenario: dict[str, JsonValue]
+    """The resolved scenario."""
+    scenario_digest: str
+    """``Scenario.digest()``."""
+    overrides: tuple[str, ...]
+    """``--set`` texts, already part of the scenario."""
+    seed: int
+    """Seed of everything random."""
+    replications: tuple[int, ...]
+    """Indices of the replications, sorted."""
+    versions: dict[str, str]
+    """Python and the packages that decide the records."""
+    host: Host
+    """The machine."""
+    started: dt.datetime
+    """Start of the run, UTC."""
+    finished: dt.datetime
+    """End of the run, UTC."""
+    duration_s: float
+    """From start to end, s; the pause before a resumption included."""
+    status: Literal["complete", "interrupted"]
+    """Whether everything planned was done."""
+    trust: JsonValue = None
+    """Verdict on the measurement; null for simulated."""
+
+
+def hoso_version() -> str:
+    """Return the version of this package."""
+    return importlib.metadata.version("hoso")
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide the records."""
+    packages = {name: importlib.metadata.version(name) for name in VERSIONED}
+    return {"python": platform.python_version()} | packages
+
+
+def this_host() -> Host:
+    """Return what is worth knowing of the machine."""
+    return Host(cpus=os.cpu_count() or 1, platform=platform.platform(terse=True))

@@ -1,0 +1,82 @@
+"""The root of a scenario file: one question about one portal."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sim.scenario.base import Name, Spec
+from sim.scenario.demand import Catalogue, Channel, Client, Demand, Journey, SharedData
+from sim.scenario.portal import Portal
+from sim.scenario.run import Budget, City, Execution, Fault, Target, Window
+
+
+class Scenario(Spec):
+    """One question: this demand, on this portal, in this window, judged by these targets."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """Short name; results are stored under it."""
+    title: str = ""
+    """One line for people."""
+    description: str = ""
+    """What is asked and why."""
+    topology: Literal["own_portal", "national_front", "ministry_system"] = "own_portal"
+    """Who owns the front end and who processes: the city, the national portal, a ministry."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of everything random."""
+    city: City
+    """The city."""
+    window: Window
+    """When."""
+    catalogue: Catalogue
+    """Which procedures."""
+    shared_data: SharedData | None = None
+    """The shared-data platform."""
+    demand: Demand
+    """How many sessions, when."""
+    channels: Annotated[dict[Name, Channel], Field(min_length=1, max_length=100)]
+    """How clients reach the portal, by name."""
+    clients: Annotated[dict[Name, Client], Field(min_length=1)]
+    """How clients behave, by name."""
+    journeys: Annotated[dict[Name, Journey], Field(min_length=1)]
+    """What sessions do, by name."""
+    portal: Portal
+    """What requests meet."""
+    faults: tuple[Fault, ...] = ()
+    """What breaks."""
+    targets: tuple[Target, ...] = ()
+    """What must hold."""
+    budget: Budget | None = None
+    """What it may cost."""
+    execution: Execution = Execution()
+    """How to run it."""
+
+    def digest(self) -> str:
+        """Return a hash of everything that decides the records, 16 hex digits.
+
+        Names, texts, targets, budget and execution's counts do not; two scenarios with one digest
+        give the same records for the same replication. A catalogue file counts by its content.
+        """
+        decisive = self.model_dump_json(
+            exclude={
+                "name": True,
+                "title": True,
+                "description": True,
+                "city": True,
+                "shared_data": True,
+                "targets": True,
+                "budget": True,
+                "catalogue": {"file"},
+                "execution": {
+                    "replications",
+                    "max_replications",
+                    "relative_half_width",
+                    "confidence",
+                },
+            }
+        )
+        digest = hashlib.sha256(decisive.encode())
+        if self.catalogue.file is not None:
+            digest.update(Path(self.catalogue.file).read_bytes())
+        return digest.hexdigest()[:16]

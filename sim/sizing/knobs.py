@@ -1,0 +1,144 @@
+"""Knobs: the counts of a portal that sizing may change, and what screening knows of them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sim.analytic import Prediction
+from sim.scenario.portal import Portal
+from sim.scenario.scenario import Scenario
+
+Counts = dict[str, int]
+"""Value of every knob by its key."""
+
+COMFORT = 0.85
+"""Load over capacity from which screening starts the search; the simulation decides."""
+
+_SPREAD = 4.0
+"""Tokens above the mean number held where screening starts, in its square roots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One count to be sized.
+
+    Attributes
+    ----------
+    key : str
+        Place in the scenario, such as ``portal.tiers.app.servers``.
+    kind : {"servers", "cores", "workers", "tokens"}
+        What it counts; cores where a single server is scaled up.
+    station : str
+        Station whose utilisation it decides.
+    cores : float
+        Processor cores that one more of it costs.
+    at_least : int
+        Fewer are unstable under the mean load of the peak interval.
+    start : int
+        Where the search starts.
+    """
+
+    key: str
+    kind: Literal["servers", "cores", "workers", "tokens"]
+    station: str
+    cores: float
+    at_least: int
+    start: int
+
+    @property
+    def tier(self) -> str:
+        """Tier or pool it belongs to."""
+        return self.key.split(".")[2]
+
+
+def knobs_of(scenario: Scenario, prediction: Prediction) -> list[Knob]:
+    """Return the knobs of a scenario, the costliest first.
+
+    Tiers with autoscaling find their servers themselves and are left alone. A tier that is one
+    server behind one queue is scaled up by cores, any other by servers. Worker and connection
+    counts are per server where each server has its own.
+    """
+    processors = list(_processor_knobs(scenario.portal, prediction))
+    servers = {name: tier.servers for name, tier in scenario.portal.tiers.items()}
+    servers |= {knob.tier: knob.start for knob in processors if knob.kind == "servers"}
+    tokens = _token_knobs(scenario.portal, servers, prediction)
+    return sorted([*processors, *tokens], key=lambda knob: -knob.cores)
+
+
+def counts_of(scenario: Scenario, knobs: list[Knob]) -> Counts:
+    """Return the present value of every knob."""
+    return {knob.key: int(_at(scenario, knob.key)) for knob in knobs}
+
+
+def with_counts(scenario: Scenario, counts: Mapping[str, int]) -> Scenario:
+    """Return the scenario with other counts."""
+    data = scenario.model_dump(mode="json")
+    for key, count in counts.items():
+        *parents, last = key.split(".")
+        block = data
+        for parent in parents:
+            block = block[parent]
+        block[last] = count
+    return Scenario.model_validate(data)
+
+
+def cores_in_all(scenario: Scenario) -> int:
+    """Return the processor cores of a scenario's tiers."""
+    return sum(tier.servers * tier.cores for tier in scenario.portal.tiers.values())
+
+
+def _processor_knobs(portal: Portal, prediction: Prediction) -> Iterator[Knob]:
+    offered = _offered(prediction, "processor")
+    for name, tier in portal.tiers.items():
+        station = f"{name}.cpu"
+        if tier.autoscaling is not None or not offered.get(station):
+            continue
+        is_scaled_up = tier.servers == 1 and tier.balancing == "shared"
+        unit = 1 if is_scaled_up else tier.cores
+        yield Knob(
+            key=f"portal.tiers.{name}.{'cores' if is_scaled_up else 'servers'}",
+            kind="cores" if is_scaled_up else "servers",
+            station=station,
+            cores=unit,
+            at_least=_whole(offered[station] / unit),
+            start=_whole(offered[station] / unit / COMFORT),
+        )
+
+
+def _token_knobs(
+    portal: Portal, servers: Mapping[str, int], prediction: Prediction
+) -> Iterator[Knob]:
+    workers, tokens = _offered(prediction, "workers"), _offered(prediction, "pool")
+    for name, tier in portal.tiers.items():
+        station = f"{name}.workers"
+        if tier.workers is not None and workers.get(station):
+            yield _token_knob(
+                f"portal.tiers.{name}.workers", "workers", station, workers[station] / servers[name]
+            )
+    for name, pool in portal.pools.items():
+        if tokens.get(name):
+            pools = 1 if pool.per_server_of is None else servers[pool.per_server_of]
+            yield _token_knob(f"portal.pools.{name}.capacity", "tokens", name, tokens[name] / pools)
+
+
+def _token_knob(key: str, kind: Literal["workers", "tokens"], station: str, held: float) -> Knob:
+    start = _whole(held + _SPREAD * math.sqrt(held))
+    return Knob(key, kind, station, 0.0, _whole(held), start)
+
+
+def _offered(prediction: Prediction, kind: str) -> dict[str, float]:
+    return {load.name: load.offered_peak for load in prediction.stations if load.kind == kind}
+
+
+def _whole(load: float) -> int:
+    """Return the smallest whole capacity above a load, at least 1."""
+    return max(1, math.floor(load) + 1)
+
+
+def _at(scenario: Scenario, key: str) -> int:
+    part: object = scenario
+    for name in key.split("."):
+        part = part[name] if isinstance(part, Mapping) else getattr(part, name)
+    assert isinstance(part, int)
+    return part

@@ -1,0 +1,246 @@
+"""The search: screen by formulas, walk on simulations, confirm on fresh ones."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from sim.analytic import predict
+from sim.engine import simulate as simulate_replication
+from sim.scenario.scenario import Scenario
+from sim.sizing.answer import Sizing, Step
+from sim.sizing.knobs import Counts, Knob, counts_of, knobs_of, with_counts
+from sim.sizing.trial import Runner, Simulate, Trial, try_candidate
+
+Progress = Callable[[int, int, str], None]
+
+FRESH = 1_000_000
+"""First replication of the confirmations: the search never gets there."""
+
+CONFIRMATIONS = 3
+"""How often a confirmation may fail before sizing gives up."""
+
+_GROWTHS = 12
+"""How often the search may grow capacity before it says that capacity is not what is missing."""
+
+_MOST = {"servers": 1000, "cores": 1024, "workers": 10_000, "tokens": 10_000}
+
+
+def size(
+    scenario: Scenario,
+    *,
+    processes: int | None = None,
+    replications: int | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    simulate: Simulate = simulate_replication,
+) -> Sizing:
+    """Find the smallest counts of servers, cores, workers and connections that meet the targets.
+
+    Formulas give each count a lower bound and a start. From there the search grows the count whose
+    station is used most until the targets are met, then shrinks one count after another, the
+    costliest first, by bisection; every candidate meets the same demand and draws. Response times
+    need not fall when capacity grows (they do only in the mean, and with nested pools not even
+    then), so a bisection may stop at a local minimum; what is certified is the answer itself, on
+    replications that the search has not seen.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question; its targets decide.
+    processes : int, optional
+        Worker processes; absent: all cores.
+    replications : int, optional
+        Replications of a trial; absent: the scenario's. The confirmation takes twice as many.
+    progress : callable, optional
+        Called with (replications done, expected at least, what is being tried).
+    executor : Executor, optional
+        Where replications run instead of a process pool.
+    simulate : callable, optional
+        The engine.
+
+    Returns
+    -------
+    Sizing
+        Certified or not; never a count without its verdicts.
+
+    References
+    ----------
+    Atlason, Epelman and Henderson (2004), Call center staffing with simulation and cutting plane
+    methods, Annals of Operations Research 127: service levels by simulation on common random
+    numbers. Glasserman and Yao (1992) on when common random numbers help.
+    """
+    at_once = processes or os.cpu_count() or 1
+    with _executor(executor, at_once) as pool:
+        search = _Search(scenario, pool, at_once, simulate, replications, progress)
+        return search.answer()
+
+
+class _Search:
+    """One search; remembers every candidate it has simulated."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        executor: Executor,
+        at_once: int,
+        simulate: Simulate,
+        replications: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._scenario = scenario
+        self._knobs = knobs_of(scenario, predict(scenario))
+        self._stations = list(dict.fromkeys(knob.station for knob in self._knobs))
+        self._replications = range(max(2, replications or scenario.execution.replications))
+        self._run = Runner(executor, at_once, simulate, self._ran)
+        self._progress = progress
+        self._done = 0
+        self._label = ""
+        self._trials: dict[tuple[int, ...], Trial] = {}
+        self._steps: list[Step] = []
+
+    def answer(self) -> Sizing:
+        """Search, then confirm; a confirmation that fails makes the answer grow."""
+        before = counts_of(self._scenario, self._knobs)
+        if not self._scenario.targets:
+            return self._unsized(before, "The scenario has no targets to meet.")
+        if not self._knobs:
+            return self._unsized(before, "Nothing that could be sized carries any load.")
+        counts = {knob.key: knob.start for knob in self._knobs}
+        reason = self._grow(counts)
+        if reason:
+            return self._unsized(counts, reason)
+        self._shrink(counts)
+        return self._confirmed(before, counts)
+
+    def _grow(self, counts: Counts) -> str:
+        """Grow the busiest count until the targets are met; returns why that was no use."""
+        for _ in range(_GROWTHS):
+            trial = self._try(counts, "growing")
+            if trial.meets:
+                return ""
+            if not self._add(counts, trial):
+                break
+        missed = "; ".join(
+            f"{result.target.metric} {result.verdict.reason}" for result in trial.misses
+        )
+        return (
+            "More servers, workers or connections do not help: look at gateways, jobs, links, "
+            f"faults, or at the target itself. Not met: {missed}."
+        )
+
+    def _add(self, counts: Counts, trial: Trial) -> bool:
+        """Add a quarter to the busiest count that may grow; returns whether there was one."""
+        knobs = [knob for knob in self._knobs if counts[knob.key] < _MOST[knob.kind]]
+        if not knobs:
+            return False
+        busiest = max(knobs, key=lambda knob: _known(trial.utilisation(knob.station)))
+        count = counts[busiest.key]
+        counts[busiest.key] = min(count + max(1, count // 4), _MOST[busiest.kind])
+        return True
+
+    def _shrink(self, counts: Counts) -> None:
+        """Make every count as small as the targets allow, the others being as they are."""
+        for knob in self._knobs:
+            low, high = knob.at_least, counts[knob.key]
+            while low < high:
+                middle = (low + high) // 2
+                if self._try(counts | {knob.key: middle}, f"fewer {_short(knob)}").meets:
+                    high = middle
+                else:
+                    low = middle + 1
+            counts[knob.key] = high
+
+    def _confirmed(self, before: Counts, counts: Counts) -> Sizing:
+        """Judge the answer on fresh replications, so strictly that the whole statement holds."""
+        confidence = self._scenario.execution.confidence
+        strict = 1 - (1 - confidence) / (len(self._scenario.targets) * CONFIRMATIONS)
+        n = 2 * len(self._replications)
+        for number in range(CONFIRMATIONS):
+            fresh = range(FRESH + number * n, FRESH + (number + 1) * n)
+            trial = self._simulated(counts, fresh, strict, "confirming")
+            if trial.meets:
+                return self._sizing(before, counts, trial, "")
+            if not self._add(counts, trial):
+                break
+        return self._sizing(
+            before,
+            counts,
+            trial,
+            f"The smallest found did not hold on fresh replications {CONFIRMATIONS} times: "
+            "give more --replications.",
+        )
+
+    def _try(self, counts: Counts, label: str) -> Trial:
+        """Simulate a candidate, or remember it."""
+        key = tuple(counts.values())
+        if key not in self._trials:
+            self._trials[key] = self._simulated(
+                counts, self._replications, self._scenario.execution.confidence, label
+            )
+        return self._trials[key]
+
+    def _simulated(
+        self, counts: Counts, replications: Sequence[int], confidence: float, label: str
+    ) -> Trial:
+        self._label = label
+        trial = try_candidate(
+            with_counts(self._scenario, counts),
+            self._stations,
+            replications,
+            confidence,
+            self._run,
+        )
+        why = label if trial.meets else f"{label}: {trial.misses[0].target.metric} not met"
+        self._steps.append(Step(dict(counts), trial.meets, why))
+        return trial
+
+    def _ran(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            # Two trials a knob is what a search usually takes, then the confirmation.
+            expected = (2 * len(self._knobs) + 2) * len(self._replications)
+            self._progress(self._done, max(self._done, expected), self._label)
+
+    def _unsized(self, counts: Counts, reason: str) -> Sizing:
+        trial = next(reversed(self._trials.values()), None)
+        return self._sizing(counts_of(self._scenario, self._knobs), counts, trial, reason)
+
+    def _sizing(self, before: Counts, counts: Counts, trial: Trial | None, reason: str) -> Sizing:
+        is_certified = trial is not None and not reason
+        return Sizing(
+            scenario=self._scenario,
+            knobs=tuple(self._knobs),
+            before=before,
+            counts=counts,
+            is_certified=is_certified,
+            confidence=self._scenario.execution.confidence,
+            results=[] if trial is None else trial.results,
+            confirmed_on=trial.replications if trial is not None and is_certified else (),
+            steps=tuple(self._steps),
+            reason=reason,
+        )
+
+
+def _known(utilisation: float) -> float:
+    """Return a utilisation to compare by; a station without limit is never the busiest."""
+    return utilisation if utilisation == utilisation else -1.0
+
+
+def _short(knob: Knob) -> str:
+    return knob.key.removeprefix("portal.")
+
+
+@contextmanager
+def _executor(executor: Executor | None, at_once: int) -> Iterator[Executor]:
+    """Give the executor, or a pool of processes that ends with the search."""
+    if executor is not None:
+        yield executor
+        return
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,217 @@
+"""Builders of small scenarios and of their demand, for tests of the simulator."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim.demand.trace import Trace
+from sim.engine import simulate
+from sim.results import Records
+from sim.scenario.scenario import Scenario
+from sim.streams import child_keys, stream
+
+FLAT_DAY = [1.0] * 24
+"""Hours of equal weight; the demand of a hand-made trace never asks for them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden records anew, for review"
+    )
+
+
+def scenario_dict(portal: dict[str, Any], duration_s: float = 1000.0, **blocks: Any) -> dict:
+    """Return a whole scenario around a portal; ``blocks`` replace its top-level blocks."""
+    endpoint = next(iter(portal["endpoints"]))
+    catalogue = {
+        "procedures": 10,
+        "integrated": 10,
+        "full_process_share": 1.0,
+        "active_share": 1.0,
+        "limit_sigma": 1.0,
+        "fee_share": 0.2,
+        "fee_median_vnd": 1e5,
+        "upload_slots_mean": 2.0,
+        "upload_slots_max": 5,
+        "e_form_share": 0.5,
+        "domains": {"land": {"share": 1.0, "limit_median_days": 5.0}},
+    }
+    demand = {
+        "dossiers_per_year": 1e6,
+        "online_share": 0.9,
+        "months": [1.0] * 12,
+        "weekdays": [1.0] * 7,
+        "hours": {"flat": FLAT_DAY},
+        "journeys": {"visit": {"per_dossier": 1.0, "hours": "flat"}},
+    }
+    whole = {
+        "name": "small",
+        "city": {"name": "Hải Phòng"},
+        "window": {"start": "2024-11-25T08:00", "duration_s": duration_s, "drain_s": 1e6},
+        "catalogue": catalogue,
+        "demand": demand,
+        "channels": {"home": {"share": 1.0, "uplink_bit_per_s": 1e8}},
+        "clients": {"person": {}},
+        "journeys": {
+            "visit": {"client": "person", "steps": [{"step": "only", "calls": {endpoint: 1}}]}
+        },
+        "portal": portal,
+    }
+    return whole | blocks
+
+
+def one_endpoint(program: Sequence[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    """Return a portal with the one endpoint ``e`` that does this program."""
+    endpoints = {"e": {"group": "all_of_them", "program": list(program)}}
+    return {"tiers": {"spare": {}}, "endpoints": endpoints} | parts
+
+
+def trace_of(
+    scenario: Scenario,
+    arrival_s: Sequence[float],
+    asks: Sequence[dict[str, Any]] = ({},),
+    *,
+    each: Sequence[Sequence[dict[str, Any]]] | None = None,
+    channel: Sequence[int] | int = 0,
+    replication: int = 0,
+) -> Trace:
+    """Return a trace by hand: at every time arrives a session that asks for ``asks``.
+
+    An ask may say ``endpoint`` (an index), ``think_s``, ``bytes_up`` and ``flags``; ``each`` gives
+    every session asks of its own.
+    """
+    n = len(arrival_s)
+    if each is None:
+        sizes, rows = np.full(n, len(asks)), list(asks)
+        repeat = n
+    else:
+        sizes, rows = np.array([len(own) for own in each]), [ask for own in each for ask in own]
+        repeat = 1
+    total = int(sizes.sum())
+    first = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(sizes, out=first[1:])
+
+    def column(name: str, kind: Any) -> Any:
+        return np.tile(np.array([ask.get(name, 0) for ask in rows], dtype=kind), repeat)
+
+    base = stream(scenario.seed, replication, "tests.keys").integers(0, 2**63, dtype=np.uint64)
+    return Trace(
+        arrival_s=np.array(arrival_s, dtype=np.float64),
+        journey=np.zeros(n, dtype=np.int32),
+        service=np.zeros(n, dtype=np.int32),
+        channel=np.broadcast_to(np.array(channel, dtype=np.int32), (n,)).copy(),
+        first_request=first,
+        endpoint=column("endpoint", np.int16),
+        think_s=column("think_s", np.float64),
+        bytes_up=column("bytes_up", np.int64),
+        flags=column("flags", np.uint8),
+        key=child_keys(np.full(total, base), np.arange(total, dtype=np.uint64)),
+        journeys=tuple(scenario.journeys),
+        services=("1.000001",),
+        channels=tuple(scenario.channels),
+        endpoints=tuple(scenario.portal.endpoints),
+        seed=scenario.seed,
+        replication=replication,
+        scenario_digest=scenario.digest(),
+    )
+
+
+def poisson_times(rate_per_s: float, duration_s: float, replication: int) -> np.ndarray:
+    """Return the arrival times of a Poisson process: a count, then uniform times."""
+    rng = stream(1, replication, "tests.arrivals")
+    return np.sort(rng.random(rng.poisson(rate_per_s * duration_s)) * duration_s)
+
+
+def run_of(
+    portal: dict[str, Any], arrival_s: Sequence[float], *args: Any, **kwargs: Any
+) -> Records:
+    """Simulate sessions that arrive at these times; ``blocks`` go to the scenario."""
+    blocks = kwargs.pop("blocks", {})
+    duration_s = kwargs.pop("duration_s", max(arrival_s, default=0.0) + 1.0)
+    scenario = Scenario.model_validate(scenario_dict(portal, duration_s, **blocks))
+    trace = trace_of(scenario, arrival_s, *args, **kwargs)
+    return simulate(scenario, trace.replication, trace)
+
+
+def area(records: Records, station: str, column: str) -> float:
+    """Return the integral over the whole run of one column of a station's levels."""
+    levels = records.levels.to_pandas()
+    rows = levels[levels["station"] == station]
+    assert len(rows), f"no station {station}"
+    return float((rows[column] * (rows["to_s"] - rows["from_s"])).sum())
+
+
+def replicate(
+    portal: dict[str, Any],
+    rate_per_s: float,
+    measure: Callable[[Records, np.ndarray], float],
+    *,
+    duration_s: float,
+    warm_up_s: float,
+    replications: int = 12,
+    blocks: dict[str, Any] | None = None,
+) -> np.ndarray:
+    """Return a measure of every replication under Poisson arrivals.
+
+    ``measure`` gets the records and which rows of the requests arrived after the warm-up.
+    """
+    blocks = {"execution": {"level_interval_s": warm_up_s or duration_s}} | (blocks or {})
+    scenario = Scenario.model_validate(scenario_dict(portal, duration_s, **blocks))
+    values = []
+    for replication in range(replications):
+        arrival_s = poisson_times(rate_per_s, duration_s, replication)
+        trace = trace_of(scenario, arrival_s, replication=replication)
+        records = simulate(scenario, replication, trace)
+        values.append(measure(records, records.requests["due_s"].to_numpy() >= warm_up_s))
+    return np.array(values)
+
+
+def assert_agrees(values: Sequence[float], exact: float) -> None:
+    """Assert that independent values have this mean, within 4 of their own standard errors."""
+    values = np.asarray(values, dtype=float)
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    assert error > 0.0
+    distance = (values.mean() - exact) / error
+    assert abs(distance) < 4.0, f"{values.mean():.5g} ± {error:.2g}, exact {exact:.5g}: {distance}"
+
+
+@pytest.fixture(scope="session", name="scenario_dict")
+def _scenario_dict() -> Callable[..., dict]:
+    return scenario_dict
+
+
+@pytest.fixture(scope="session", name="one_endpoint")
+def _one_endpoint() -> Callable[..., dict]:
+    return one_endpoint
+
+
+@pytest.fixture(scope="session", name="trace_of")
+def _trace_of() -> Callable[..., Trace]:
+    return trace_of
+
+
+@pytest.fixture(scope="session", name="poisson_times")
+def _poisson_times() -> Callable[..., np.ndarray]:
+    return poisson_times
+
+
+@pytest.fixture(scope="session", name="run_of")
+def _run_of() -> Callable[..., Records]:
+    return run_of
+
+
+@pytest.fixture(scope="session", name="area")
+def _area() -> Callable[..., float]:
+    return area
+
+
+@pytest.fixture(scope="session", name="replicate")
+def _replicate() -> Callable[..., np.ndarray]:
+    return replicate
+
+
+@pytest.fixture(scope="session", name="assert_agrees")
+def _assert_agrees() -> Callable[..., None]:
+    return assert_agrees

@@ -1,0 +1,170 @@
+"""Sizing finds the smallest capacity, says what it knows, and writes it as a scenario."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sim.analytic.formulas import mmc_wait_mean
+from sim.scenario import load_scenario
+from sim.scenario.scenario import Scenario
+from sim.sizing import Sizing, render, size, write_override
+from sim.sizing.knobs import with_counts
+
+SERVICE_S = 1.0
+RATE_PER_S = 5.0
+SECONDS_PER_YEAR = 366 * 86400
+
+
+def question(target: dict[str, object], **portal: object) -> Scenario:
+    """Return M/M/c as a scenario: one tier behind one queue, served in turn."""
+    tier = {"cores": 9, "discipline": "fcfs"} | portal
+    return Scenario.model_validate(
+        {
+            "name": "mmc",
+            "seed": 5,
+            "city": {"name": "test"},
+            "window": {"start": "2024-11-25T00:00", "duration_s": 700, "warm_up_s": 100},
+            "catalogue": {
+                "procedures": 1,
+                "integrated": 1,
+                "full_process_share": 1,
+                "active_share": 1,
+                "limit_sigma": 1,
+                "fee_share": 0,
+                "fee_median_vnd": 1,
+                "upload_slots_mean": 0,
+                "upload_slots_max": 0,
+                "e_form_share": 0,
+                "domains": {"any": {"share": 1, "limit_median_days": 5}},
+            },
+            "demand": {
+                "dossiers_per_year": RATE_PER_S * SECONDS_PER_YEAR,
+                "online_share": 1,
+                "months": [1] * 12,
+                "weekdays": [1] * 7,
+                "hours": {"flat": [1] * 24},
+                "journeys": {"visit": {"per_dossier": 1, "hours": "flat"}},
+            },
+            "channels": {"line": {"share": 1, "uplink_bit_per_s": "100 Mbit/s"}},
+            "clients": {"person": {}},
+            "journeys": {
+                "visit": {"client": "person", "steps": [{"step": "ask", "calls": {"page": 1}}]}
+            },
+            "portal": {
+                "tiers": {"app": tier},
+                "endpoints": {
+                    "page": {
+                        "group": "browse",
+                        "program": [{"cpu": "app", "work": f"exponential {SERVICE_S} s"}],
+                    }
+                },
+            },
+            "targets": [target],
+            "execution": {"replications": 4},
+        }
+    )
+
+
+def sized(scenario: Scenario) -> Sizing:
+    with ThreadPoolExecutor(1) as executor:
+        return size(scenario, executor=executor, processes=2)
+
+
+def smallest_by_erlang_c(bound_s: float) -> int:
+    return next(
+        cores
+        for cores in range(int(RATE_PER_S * SERVICE_S) + 1, 50)
+        if mmc_wait_mean(cores, RATE_PER_S, SERVICE_S) + SERVICE_S <= bound_s
+    )
+
+
+def test_the_smallest_capacity_is_that_of_erlang_c() -> None:
+    bound_s = 1.4
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": bound_s}))
+    assert answer.is_certified
+    assert answer.counts == {"portal.tiers.app.cores": smallest_by_erlang_c(bound_s)}
+
+
+@pytest.mark.slow
+def test_certified_answers_hold_in_95_percent_of_seeds() -> None:
+    bound_s = 1.4
+    least = smallest_by_erlang_c(bound_s)
+    scenario = question({"metric": "page.response_s.mean", "at_most": bound_s})
+    answers = [sized(scenario.model_copy(update={"seed": seed})) for seed in range(40)]
+    certified = [answer for answer in answers if answer.is_certified]
+    right = [answer for answer in certified if answer.counts["portal.tiers.app.cores"] >= least]
+    assert len(certified) >= 38
+    assert len(right) >= 0.95 * len(certified)
+
+
+def test_a_target_that_capacity_cannot_meet_is_said_not_sized() -> None:
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": 0.5}))
+    assert not answer.is_certified
+    assert "do not help" in answer.reason
+    assert "page.response_s.mean" in answer.reason
+
+
+def test_a_scenario_without_targets_is_said_not_sized() -> None:
+    scenario = question({"metric": "page.response_s.mean", "at_most": 2}).model_copy(
+        update={"targets": ()}
+    )
+    answer = sized(scenario)
+    assert not answer.is_certified
+    assert "no targets" in answer.reason
+
+
+def test_confirming_replications_are_fresh() -> None:
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": 1.6}))
+    assert answer.is_certified
+    assert min(answer.confirmed_on) > 1000
+
+
+def test_tiers_with_several_servers_are_sized_by_servers() -> None:
+    scenario = question(
+        {"metric": "page.response_s.mean", "at_most": 1.6},
+        servers=6,
+        cores=2,
+        balancing="least_connections",
+    )
+    answer = sized(scenario)
+    assert list(answer.counts) == ["portal.tiers.app.servers"]
+    assert answer.counts["portal.tiers.app.servers"] in (3, 4)
+
+
+def test_the_override_is_a_scenario_that_states_only_the_counts(tmp_path: Path) -> None:
+    parent = load_scenario("peak-hour")
+    answer = Sizing(
+        scenario=parent,
+        knobs=(),
+        before={},
+        counts={},
+        is_certified=True,
+        confidence=0.95,
+        results=[],
+        confirmed_on=(1, 2),
+        steps=(),
+        reason="",
+    )
+    path = write_override(answer, tmp_path / "sized.yaml", "peak-hour", ["seed=3"])
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["extends"] == "peak-hour"
+    assert "--set seed=3" in text
+
+
+def test_the_answer_renders() -> None:
+    from rich.console import Console
+
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": 1.6}))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(render(answer))
+    assert "smallest found" in console.export_text()
+
+
+def test_counts_change_nothing_else() -> None:
+    scenario = question({"metric": "page.response_s.mean", "at_most": 1.6})
+    changed = with_counts(scenario, {"portal.tiers.app.cores": 3})
+    assert changed.portal.tiers["app"].cores == 3
+    assert with_counts(changed, {"portal.tiers.app.cores": 9}) == scenario
