@@ -91,6 +91,11 @@ def passage(flow: Flow, portal: Portal, delays: Delays) -> Passage:
     return Passage(total_s, tuple(visits))
 
 
+def item_time_s(job: str, portal: Portal) -> float:
+    """Return the mean time of one item of a job when nothing else goes on, s."""
+    return passage(Flow(job, portal.jobs[job].program), portal, Delays()).response_s
+
+
 def token_station(name: str, portal: Portal) -> str:
     """Return the station whose tokens a row takes: a tier's workers, or a pool."""
     return f"{name}.workers" if name in portal.tiers else name

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from sim.analytic.backlog import Work, works_of_jobs
-from sim.analytic.flows import Delays, Flow, Passage, cpu_station, passage, squared_cv
+from sim.analytic.flows import Delays, Flow, Passage, cpu_station, item_time_s, passage, squared_cv
 from sim.analytic.prediction import EndpointPrediction, JobBalance, Prediction, StationLoad
 from sim.analytic.stations import Station, job_capacity_per_s, stations_of
 from sim.analytic.traffic import Matrix, Traffic, mean_traffic
@@ -49,10 +49,7 @@ class _Predictor:
         self._scenario = scenario
         self._portal = scenario.portal
         self._traffic = traffic
-        self._item_s = {
-            name: passage(Flow(name, job.program), self._portal, Delays()).response_s
-            for name, job in self._portal.jobs.items()
-        }
+        self._item_s = {name: item_time_s(name, self._portal) for name in self._portal.jobs}
         self._works = works_of_jobs(self._portal, traffic, self._item_s)
         self._flows = [*_request_flows(scenario, traffic), *_job_flows(self._portal)]
         done = [work.done_per_s for work in self._works.values()]

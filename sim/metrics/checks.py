@@ -88,8 +88,10 @@ def _dossier_flaws(table: pa.Table, requests: pa.Table) -> Iterator[str]:
         "dossiers: outcome and acknowledged_s disagree", acknowledged == np.isnan(acknowledged_s)
     )
     names, codes = encoded(requests, "outcome")
-    answered = _keys(requests)[_is_in(names, codes, ("ok",))]
-    unanswered = acknowledged & ~np.isin(_keys(table), answered)
+    answered = np.sort(_keys(requests)[_is_in(names, codes, ("ok",))])
+    keys = _keys(table)
+    found = np.searchsorted(answered, keys, "right") > np.searchsorted(answered, keys, "left")
+    unanswered = acknowledged & ~found
     yield from _broken("dossiers: acknowledged without a request answered well", unanswered)
 
 

@@ -162,14 +162,10 @@ class MetricReader:
     def read(self, source: RecordSource, replication: int, *, batched: bool = False) -> None:
         """Observe one replication; batches are needed only when it stays the only one."""
         samples = ReplicationSamples(source, self._scenario, replication)
-        ordered: dict[tuple[str, str], Floats] = {}
         for metric, observations in self._observations.items():
             sample = samples.sample(metric)
-            if metric.statistic and metric.statistic.startswith("p"):
-                key = (metric.group, metric.quantity)
-                if key not in ordered:
-                    ordered[key] = np.sort(sample.values.astype(np.float64))
-                value = _of_sorted(ordered[key], metric)
+            if _is_quantile(metric):
+                value = _of_sorted(samples.ordered(metric), metric)
             else:
                 value = statistic(sample, metric, samples.to_s - samples.from_s)
             batches = _batches(sample, metric, samples) if batched else None
@@ -197,7 +193,7 @@ def statistic(sample: Sample, metric: MetricName, span_s: float) -> float:
         return math.nan
     if metric.statistic == "max":
         return float(values.max())
-    if metric.statistic and metric.statistic.startswith("p"):
+    if _is_quantile(metric):
         return _of_sorted(np.sort(values), metric)
     if sample.weights is not None:
         return float(np.average(values, weights=sample.weights))
@@ -263,10 +259,14 @@ def t_factor(degrees: float, confidence: float) -> float:
 
 def carries_quantile(metric: MetricName, counts: Sequence[int]) -> bool:
     """Return whether every replication has enough observations beyond the metric's quantile."""
-    if metric.statistic is None or not metric.statistic.startswith("p"):
+    if metric.statistic is None or not _is_quantile(metric):
         return True
     beyond_percent = 100 - int(metric.statistic[1:])
     return min(counts, default=0) * beyond_percent >= 100 * BEYOND_QUANTILE
+
+
+def _is_quantile(metric: MetricName) -> bool:
+    return metric.statistic is not None and metric.statistic.startswith("p")
 
 
 def _of_sorted(ordered: Floats, metric: MetricName) -> float:

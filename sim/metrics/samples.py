@@ -13,7 +13,7 @@ from sim.scenario.metric_names import ALL, JOURNEY_PREFIX, MetricName
 from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]
-_Number = TypeVar("_Number", np.float64, np.int8)
+_Number = TypeVar("_Number", np.float64, np.int8, np.bool_)
 
 ELAPSED = ("ok", "timed_out", "abandoned")
 """Outcomes whose elapsed time is a response time; quick refusals would flatter."""
@@ -77,9 +77,27 @@ class ReplicationSamples:
         self._replication = replication
         self.from_s = scenario.window.warm_up_s
         self.to_s = scenario.window.duration_s
+        # Statistics of one quantity follow each other; one sample at a time bounds the memory.
+        self._latest: tuple[tuple[str, ...], Sample] | None = None
+        self._latest_ordered: tuple[Sample, Floats] | None = None
 
     def sample(self, metric: MetricName) -> Sample:
         """Return the numbers a metric is computed from; none where the records have none."""
+        key: tuple[str, ...] = (metric.group, metric.quantity)
+        if metric.quantity == "queue":
+            key += (str(metric.statistic),)
+        if self._latest is None or self._latest[0] != key:
+            self._latest = (key, self._sample(metric))
+        return self._latest[1]
+
+    def ordered(self, metric: MetricName) -> Floats:
+        """Return the numbers of :meth:`sample`, sorted."""
+        sample = self.sample(metric)
+        if self._latest_ordered is None or self._latest_ordered[0] is not sample:
+            self._latest_ordered = (sample, np.sort(sample.values.astype(np.float64)))
+        return self._latest_ordered[1]
+
+    def _sample(self, metric: MetricName) -> Sample:
         if metric.quantity in ("utilisation", "queue", "queue_age_s"):
             return self._levels(metric)
         if metric.group == "dossiers":
@@ -90,10 +108,16 @@ class ReplicationSamples:
 
     def _endpoints(self, group: str) -> tuple[str, ...] | None:
         """Return the endpoints of a group; None for all of them."""
-        if group == ALL:
-            return None
-        endpoints = self._scenario.portal.endpoints
-        return tuple(name for name, spec in endpoints.items() if group in (name, spec.group))
+        return None if group == ALL else tuple(self._members.get(group, ()))
+
+    @cached_property
+    def _members(self) -> dict[str, list[str]]:
+        """Endpoints by the names of groups; an endpoint is also a group of its own."""
+        members: dict[str, list[str]] = {}
+        for name, spec in self._scenario.portal.endpoints.items():
+            for group in {name, spec.group}:
+                members.setdefault(group, []).append(name)
+        return members
 
     def _read(self, table: str, columns: list[str]) -> pa.Table:
         return self._source.table(table, columns, replication=self._replication)
@@ -194,16 +218,17 @@ class _Requests:
         outcomes, outcome = encoded(table, "outcome")
         known = np.array([OUTCOMES.index(name) for name in outcomes], dtype=np.int8)
         self._outcome = known[outcome[rows]] if len(rows) else np.empty(0, dtype=np.int8)
+        self._is_elapsed = np.isin(self._outcome, [OUTCOMES.index(name) for name in ELAPSED])
 
     def sample(self, endpoints: tuple[str, ...] | None, quantity: str) -> Sample:
         """Return the numbers of some endpoints, or of all."""
         at_s = self._select(self._columns["due_s"], endpoints)
         if quantity == "rate_per_s":
             return Sample(at_s, at_s)
-        outcome = self._select(self._outcome, endpoints)
         if quantity.endswith(_SHARE):
-            return Sample(at_s, outcome == OUTCOMES.index(quantity.removesuffix(_SHARE)))
-        is_elapsed = np.isin(outcome, [OUTCOMES.index(name) for name in ELAPSED])
+            outcome = OUTCOMES.index(quantity.removesuffix(_SHARE))
+            return Sample(at_s, self._select(self._outcome, endpoints) == outcome)
+        is_elapsed = self._select(self._is_elapsed, endpoints)
         values = self._select(self._columns[quantity], endpoints)
         return Sample(at_s[is_elapsed], values[is_elapsed])
 

@@ -105,7 +105,7 @@ class Pool:
             turn.succeed(True)
 
     def _expire(self, turn: Turn) -> None:
-        if not turn.triggered:
+        if not turn.triggered and not turn.dropped:
             self._drop(turn)
             turn.succeed(False)
 

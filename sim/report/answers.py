@@ -1,9 +1,11 @@
 """What a run answers in words and tables: verdicts, warnings, figures of every group, cost."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from sim.analytic.flows import item_time_s
+from sim.analytic.stations import job_capacity_per_s
 from sim.metrics.checks import check_conservation
 from sim.metrics.estimates import Estimate, estimate_all
 from sim.metrics.summary import regime_sentences
@@ -16,6 +18,7 @@ from sim.report.wording import (
     interval,
     metric_value,
     money,
+    number,
     plural,
     share,
     topology,
@@ -26,6 +29,7 @@ from sim.scenario.metric_names import metric_groups
 from sim.scenario.scenario import Scenario
 
 MONTHS_PER_YEAR = 12
+HOUR_S = 3600.0
 NOT_OK = ("rejected_share", "timed_out_share", "failed_share", "abandoned_share")
 
 _REQUESTS = (
@@ -116,9 +120,9 @@ def warnings_of(answers: Answers) -> Iterator[str]:
         yield f"Two regimes, {sentence}."
     for flaw in _conservation(run):
         yield f"The records contradict themselves, do not use them: {flaw}."
-    for result in answers.results:
-        if result.estimate.reason is not None:
-            yield f"Too few data for {result.target.metric}: {result.estimate.reason}."
+    bare = [result.target.metric for result in answers.results if result.estimate.reason]
+    if bare:
+        yield f"Too few data for an interval of {', '.join(bare)}: the table says why."
 
 
 def endpoints_html(answers: Answers) -> Html:
@@ -171,6 +175,26 @@ def dossiers_html(answers: Answers) -> Html:
         ["filed twice", *_told(answers, "dossiers.duplicate_share")],
     ]
     return table(("dossiers", ">value", ">interval"), rows)
+
+
+def jobs_html(scenario: Scenario, items: Mapping[str, float]) -> Html:
+    """Return how many items came to every job, and how many it can work off.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The scenario that was run.
+    items : mapping of str to float
+        Items that came to each job in the window.
+    """
+    rows = []
+    for name, job in scenario.portal.jobs.items():
+        came_per_s = items.get(name, 0.0) / scenario.window.duration_s
+        can_per_s = job_capacity_per_s(job, item_time_s(name, scenario.portal))
+        per_h = [number(per_s * HOUR_S) for per_s in (came_per_s, can_per_s)]
+        rows.append([name, *per_h, share(came_per_s / can_per_s)])
+    columns = ("background job", ">items came, per h", ">can do, per h", ">used")
+    return table(columns, rows)
 
 
 def cost_html(scenario: Scenario) -> Html:

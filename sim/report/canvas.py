@@ -1,7 +1,7 @@
 """What all figures share: the clock, faults and warm-up behind the lines, units on the scales."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - local time, as the window's start
 _DAY_S = 86400.0
+_CLOCK = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+"""Labels of years, months, days, hours, minutes, seconds; below, of their first moments."""
+_CLOCK_AT_ZERO = ["%Y", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
 _LOG_FROM = 30.0
 """A scale is logarithmic when its largest value is so many times its smallest."""
-_TICKS_X, _TICKS_Y = 9, 5
+TICKS, FEW_TICKS = 9, 5
+"""Ticks of a wide axis at most, and of a narrow one."""
 _DURATION_TICKS_S = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
@@ -39,14 +43,16 @@ def panels(
     return figure, axes.tolist()
 
 
-def clock_axis(axes: "Axes", scenario: Scenario, end_s: float) -> None:
+def clock_axis(axes: "Axes", scenario: Scenario, end_s: float, *, max_ticks: int = 9) -> None:
     """Make the horizontal axis the local time, and show warm-up, the window's end and faults."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     window = scenario.window
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=2, maxticks=max_ticks)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, formats=_CLOCK, zero_formats=_CLOCK_AT_ZERO, show_offset=False
+    )
     axes.xaxis.set_major_formatter(formatter)
     first, last = moments(scenario, np.array([0.0, end_s]))
     axes.set_xlim(first, last)
@@ -64,9 +70,11 @@ def moments(scenario: Scenario, at_s: NDArray[np.float64]) -> list[float]:
     return [(start_s + seconds) / _DAY_S for seconds in at_s.tolist()]
 
 
-def duration_axis(axes: "Axes", which: Literal["x", "y"], values: NDArray[np.float64]) -> None:
+def duration_axis(
+    axes: "Axes", which: Literal["x", "y"], values: NDArray[np.float64], at_most: int = TICKS
+) -> None:
     """Give one axis ticks such as 20 ms or 5 min; logarithmic where the values span widely."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     known = values[np.isfinite(values) & (values > 0)]
@@ -74,18 +82,30 @@ def duration_axis(axes: "Axes", which: Literal["x", "y"], values: NDArray[np.flo
         low, high = float(known.min()) / 1.3, float(known.max()) * 1.3
         axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
         ticks = [tick for tick in _DURATION_TICKS_S if low <= tick <= high]
-        step = max(1, -(-len(ticks) // (_TICKS_X if which == "x" else _TICKS_Y)))
-        axis.set_major_locator(FixedLocator(ticks[::step]))
+        ticks = ticks[:: max(1, -(-len(ticks) // at_most))]
         axis.set_minor_locator(NullLocator())
     else:
-        axes.set(**{f"{which}lim": (0.0, float(known.max(initial=0.0)) * 1.1 or 1.0)})
-        axis.set_major_locator(MaxNLocator(nbins=_TICKS_X if which == "x" else _TICKS_Y))
+        high = float(known.max(initial=0.0)) * 1.1 or 1.0
+        axes.set(**{f"{which}lim": (0.0, high)})
+        ticks = linear_ticks(high, at_most)
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: duration(float(f"{value:.6g}"))))
 
 
-def share_axis(axis: "Axis") -> None:
-    """Write an axis' numbers in per cent."""
+def linear_ticks(high_s: float, at_most: int) -> list[float]:
+    """Return whole steps of a duration people read easily, from 0 on."""
+    steps = (step for step in _DURATION_TICKS_S if high_s / step < at_most)
+    step_s = next(steps, high_s / at_most)
+    return [i * step_s for i in range(int(high_s / step_s) + 1)]
+
+
+def share_axis(axis: "Axis", ticks: Sequence[float] = ()) -> None:
+    """Write an axis' numbers in per cent; at given ticks, or at some that fit."""
+    from matplotlib.ticker import FixedLocator
+
     _formatted(axis, share)
+    if ticks:
+        axis.set_major_locator(FixedLocator(list(ticks)))
 
 
 def number_axis(axis: "Axis") -> None:

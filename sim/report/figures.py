@@ -10,6 +10,7 @@ from sim.demand.arrivals import RateProfile
 from sim.metrics.estimates import Estimate
 from sim.report.bins import Bins
 from sim.report.canvas import (
+    FEW_TICKS,
     clock_axis,
     duration_axis,
     legend_above,
@@ -55,7 +56,8 @@ def demand(series: Series, scenario: Scenario, expected: Mapping[str, RateProfil
         clock_axis(panel, scenario, scenario.window.duration_s)
         number_axis(panel.yaxis)
         panel.set_ylim(bottom=0)
-        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -66,9 +68,9 @@ def stations(series: Series, scenario: Scenario, names: Sequence[str]) -> "Figur
         station = series.stations[name]
         _band(left, station.utilisation, series.level_bins, scenario, BLUE)
         _band(right, station.queue, series.level_bins, scenario, RED)
-        left.set_ylim(0, max(1.02, float(np.nanmax(station.utilisation.high, initial=0)) * 1.02))
+        left.set_ylim(0, 1.02)
         right.set_ylim(0, max(1.0, float(np.nanmax(station.queue.high, initial=0)) * 1.1))
-        share_axis(left.yaxis)
+        share_axis(left.yaxis, (0, 0.5, 1))
         number_axis(right.yaxis)
         left.set_ylabel(name, rotation=0, ha="right", va="center")
     return _finished_rows(figure, axes, series, scenario, ("utilisation", "queue, mean number"))
@@ -84,7 +86,7 @@ def jobs(series: Series, scenario: Scenario) -> "Figure":
         _band(right, station.age_s, series.level_bins, scenario, GREEN)
         left.set_ylim(0, max(1.0, float(np.nanmax(station.queue.high, initial=0)) * 1.1))
         number_axis(left.yaxis)
-        duration_axis(right, "y", station.age_s.high)
+        duration_axis(right, "y", station.age_s.high, FEW_TICKS)
         left.set_ylabel(words(name).replace(" ", "\n"), rotation=0, ha="right", va="center")
     return _finished_rows(figure, axes, series, scenario, ("items waiting", "age of the oldest"))
 
@@ -128,11 +130,11 @@ def latency_over_time(
     for panel in flat[len(quantiles) :]:
         panel.set_axis_off()
     for panel, (name, quantile) in zip(flat, quantiles.items(), strict=False):
-        panel.plot(at, quantile.p95, color=RED, label="p95")
         panel.plot(at, quantile.p50, color=BLUE, label="p50")
+        panel.plot(at, quantile.p95, color=RED, label="p95")
         panel.set_title(words(name))
-        duration_axis(panel, "y", np.concatenate([quantile.p50, quantile.p95]))
-        clock_axis(panel, scenario, scenario.window.duration_s)
+        duration_axis(panel, "y", np.concatenate([quantile.p50, quantile.p95]), FEW_TICKS)
+        clock_axis(panel, scenario, scenario.window.duration_s, max_ticks=FEW_TICKS)
     legend_above(figure, axes[0][0], columns=2)
     return figure
 
@@ -152,10 +154,8 @@ def time_spent(spent_s: Mapping[str, Mapping[str, float]]) -> "Figure":
             panel.annotate(
                 duration(total), (total, y), (3, 0), textcoords="offset points", va="center"
             )
-        panel.set_xlim(0, max(totals, default=0) * 1.18 or 1.0)
         _rows(panel, [words(name) for name in names])
-        panel.xaxis.set_major_formatter(lambda value, _: duration(value))
-        panel.locator_params(axis="x", nbins=5)
+        duration_axis(panel, "x", np.array([max(totals, default=0) * 1.1]))
     axes[0][0].set_title("whole session")
     axes[0][1].set_title(f"without {THINKING}")
     axes[0][1].set_yticklabels([])
@@ -211,7 +211,8 @@ def services(labels: Sequence[str], matrix: Matrix, bins: Bins, scenario: Scenar
     step = max(1, bins.n // 8)
     edges = range(0, bins.n, step)
     panel.set_xticks(list(edges), [clock(scenario, float(bins.edges_s[edge])) for edge in edges])
-    bar = figure.colorbar(mesh, ax=panel, shrink=min(1.0, 6 / len(labels)), pad=0.01)
+    shrink = min(1.0, 8 / len(labels))
+    bar = figure.colorbar(mesh, ax=panel, shrink=shrink, anchor=(0.0, 1.0), pad=0.01)
     bar.ax.yaxis.set_major_formatter(lambda value, _: rate(value))
     bar.outline.set_visible(False)
     return figure
@@ -271,7 +272,7 @@ def _finished_rows(
     titles: tuple[str, str],
 ) -> "Figure":
     for panel in (panel for row in axes for panel in row):
-        clock_axis(panel, scenario, series.level_bins.end_s)
+        clock_axis(panel, scenario, series.active_until_s)
     for panel, title in zip(axes[0], titles, strict=True):
         panel.set_title(title)
     return figure

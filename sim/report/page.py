@@ -62,13 +62,15 @@ th, td { text-align: left; padding: .22em .9em .22em 0; border-bottom: 1px solid
   vertical-align: top; }
 th { font-weight: 600; color: var(--soft); }
 th.right, td.right { text-align: right; }
+th, td:not(:last-child), td.right { white-space: nowrap; }
 figure { margin: 1em 0; break-inside: avoid; }
 figure svg { width: 100%; height: auto; display: block; color: var(--ink); }
 figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 figure svg text { font-family: "DejaVu Sans", Verdana, "Noto Sans", Arial, sans-serif !important; }
 figcaption { color: var(--soft); font-size: .88em; max-width: 95ch; }
 details { margin: .6em 0; } summary { cursor: pointer; color: var(--soft); }
-pre { background: var(--fill); padding: .8em; overflow-x: auto; font-size: .82em; line-height: 1.4; }
+pre { background: var(--fill); padding: .8em; overflow-x: auto; font-size: .82em;
+  line-height: 1.4; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", Consolas, monospace; }
 @media print { body { font-size: 10pt; } main { max-width: none; padding: 0; }
   nav { display: none; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; }
@@ -116,8 +118,8 @@ def page(title: str, introduction: Html, sections: Sequence[Section]) -> str:
 
 
 def html(text: str) -> Html:
-    """Return a text as HTML: escaped unless it is HTML already."""
-    return text if isinstance(text, Html) else Html(escape(text))
+    """Return a text as HTML: escaped unless it is HTML already; no line ends before a %."""
+    return text if isinstance(text, Html) else Html(escape(text).replace(" %", "&nbsp;%"))
 
 
 def join(parts: Iterable[str]) -> Html:
@@ -144,9 +146,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
         + "</tr>"
         for row in rows
     )
-    return Html(
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
-    )
+    inner = f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>"
+    return Html(f'<div class="wide"><table>{inner}</table></div>')
 
 
 def marked(text: str, style: str) -> Html:

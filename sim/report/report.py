@@ -18,6 +18,7 @@ from sim.report.answers import (
     dossiers_html,
     endpoints_html,
     introduction_html,
+    jobs_html,
     journeys_html,
     most_used_sentence,
     provenance_html,
@@ -26,7 +27,7 @@ from sim.report.page import Html, Section, figure, join, page, paragraph
 from sim.report.series import Series, most_used, read_series
 from sim.report.side_by_side import side_by_side_html
 from sim.report.style import svg
-from sim.report.wording import plural
+from sim.report.wording import duration, plural
 from sim.results import Run, written_whole
 from sim.scenario.scenario import Scenario
 
@@ -38,7 +39,8 @@ MAX_GROUPS = 6
 _NAME_SHOWN = 44
 """Letters of a service's name in the heat map."""
 _CODE_SHOWN = 8
-_SHADES = "Grey: warm-up, and the time after the window; orange: faults."
+_FULL = 0.99
+"""A station is fully used in an interval when it is used so much on average."""
 
 
 def write_report(runs: Sequence[Run], path: Path) -> Path:
@@ -106,7 +108,7 @@ def _sections(answers: Answers, key: str) -> Iterator[Section]:
     yield Section(f"{key}-outcomes", "Outcomes", _outcomes(answers, draw))
     if series.services:
         yield Section(f"{key}-services", "Services", _services(scenario, series, draw))
-    if any(name in series.stations for name in scenario.portal.jobs):
+    if scenario.portal.jobs:
         yield Section(f"{key}-sync", "Synchronisation", _jobs(answers, series, draw))
     yield Section(f"{key}-cost", "Cost of the capacity", cost_html(scenario))
     source = provenance_html(answers.run, series.n_requests)
@@ -128,7 +130,8 @@ class _Drawing:
 def _demand(answers: Answers, series: Series, draw: _Drawing) -> Html:
     scenario = answers.scenario
     expected = session_profiles(scenario)
-    caption = f"Mean over {plural(len(answers.run.replications), 'replication')}. {_SHADES}"
+    n_replications = plural(len(answers.run.replications), "replication")
+    caption = f"Mean over {n_replications}. {_shades(scenario)}"
     drawing = draw(
         lambda: figures.demand(series, scenario, expected),
         "Sessions and requests per second over time",
@@ -138,25 +141,39 @@ def _demand(answers: Answers, series: Series, draw: _Drawing) -> Html:
 
 
 def _stations(answers: Answers, series: Series, draw: _Drawing) -> Html:
-    names = most_used(series.stations, MAX_STATIONS)
+    names = most_used(series, MAX_STATIONS)
+    if not series.stations:
+        return paragraph("No station was observed.")
     if not names:
         return paragraph("No station has a limit.")
     drawing = draw(
         lambda: figures.stations(series, answers.scenario, names),
         "Utilisation and queue of the stations over time",
         "The most used first. Line: mean over replications; band: lowest and highest "
-        f"replication. {_SHADES}",
+        f"replication. {_shades(answers.scenario)}",
     )
-    return join([paragraph(most_used_sentence(answers, _most_used_on_average(answers))), drawing])
+    sentences = [most_used_sentence(answers, _most_used_on_average(answers, names))]
+    sentences += _fully_used(series, answers.scenario, names)
+    return join([*map(paragraph, sentences), drawing])
 
 
-def _most_used_on_average(answers: Answers) -> str:
-    means = {
-        metric.removesuffix(".utilisation.mean"): estimate.value
-        for metric, estimate in answers.estimates.items()
-        if metric.endswith(".utilisation.mean") and np.isfinite(estimate.value)
+def _most_used_on_average(answers: Answers, names: Sequence[str]) -> str:
+    def used(name: str) -> float:
+        return _known(answers.estimates[f"{name}.utilisation.mean"].value)
+
+    return max(names, key=used)
+
+
+def _fully_used(series: Series, scenario: Scenario, names: Sequence[str]) -> list[str]:
+    """Return a sentence on the stations that had nothing left for a while, if any."""
+    bins, window = series.level_bins, scenario.window
+    judged = (bins.edges_s[:-1] >= window.warm_up_s) & (bins.edges_s[:-1] < window.duration_s)
+    full = {
+        name: float(bins.lengths_s[judged & (series.stations[name].utilisation.mean > _FULL)].sum())
+        for name in names
     }
-    return max(means, key=lambda name: means[name])
+    told = [f"{name} for {duration(length_s)}" for name, length_s in full.items() if length_s > 0]
+    return [f"Fully used in the judged part of the window: {', '.join(told)}."] if told else []
 
 
 def _latency(answers: Answers, series: Series, draw: _Drawing) -> Html:
@@ -196,7 +213,7 @@ def _latency(answers: Answers, series: Series, draw: _Drawing) -> Html:
             draw(
                 lambda: figures.latency_over_time(shown, series.bins, answers.scenario),
                 "Median and 95th percentile of the response time over time",
-                f"All replications together, the busiest groups. {_SHADES}",
+                f"All replications together, the busiest groups. {_shades(answers.scenario)}",
             )
         )
     return join([*parts, endpoints_html(answers)])
@@ -263,12 +280,21 @@ def _service_label(code: str, name: str) -> str:
 
 
 def _jobs(answers: Answers, series: Series, draw: _Drawing) -> Html:
+    scenario = answers.scenario
+    if not any(name in series.stations for name in scenario.portal.jobs):
+        return dossiers_html(answers)
     drawing = draw(
-        lambda: figures.jobs(series, answers.scenario),
+        lambda: figures.jobs(series, scenario),
         "Queue and age of the oldest item of every background job over time",
-        f"Line: mean over replications; band: lowest and highest replication. {_SHADES}",
+        f"Line: mean over replications; band: lowest and highest replication. {_shades(scenario)}",
     )
-    return join([drawing, dossiers_html(answers)])
+    return join([jobs_html(scenario, series.items), drawing, dossiers_html(answers)])
+
+
+def _shades(scenario: Scenario) -> str:
+    """Return what the shades behind lines over time mean."""
+    faults = " Orange: faults." if scenario.faults else ""
+    return f"Grey: not judged.{faults}"
 
 
 def _known(value: float) -> float:

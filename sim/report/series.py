@@ -1,6 +1,5 @@
 """Series of a run that figures show: read once, one replication at a time."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,8 @@ MAX_LEVEL_BINS = 160
 FEWEST_IN_BIN = 20
 """Fewer responses in a bin show no p95: less than one lies beyond it."""
 TOP_SERVICES = 25
+_QUIET = 0.05
+"""A station used less is quiet: what drains after the window is worth showing until then."""
 
 _REQUEST_COLUMNS = [
     "session",
@@ -31,7 +32,9 @@ _REQUEST_COLUMNS = [
     "response_s",
     "outcome",
 ]
-_LEVEL_COLUMNS = ["station", "from_s", "to_s", "utilisation", "queue_mean", "queue_age_max_s"]
+_LEVEL_COLUMNS = [
+    *("station", "from_s", "to_s", "utilisation", "queue_mean", "queue_age_max_s", "arrivals"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Series:
         By station.
     spent_s : dict of str to dict of str to float
         Mean time of one session by journey and part (``PARTS``), s.
+    items : dict of str to float
+        Items that came to each job in the window, mean over replications, second tries included.
     services : dict of str to NDArray, shape (n columns of ``heat``,)
         Requests per s of the services most asked for, by code, most first.
     n_requests : int
@@ -92,8 +97,18 @@ class Series:
     quantiles: dict[str, Quantiles]
     stations: dict[str, StationSeries]
     spent_s: dict[str, dict[str, float]]
+    items: dict[str, float]
     services: dict[str, Matrix]
     n_requests: int
+
+    @property
+    def active_until_s(self) -> float:
+        """When the last station fell quiet, s; at least the window's length."""
+        busy = np.zeros(self.level_bins.n, dtype=bool)
+        for station in self.stations.values():
+            busy |= station.utilisation.high > _QUIET
+        last = int(np.flatnonzero(busy).max(initial=0))
+        return max(self.bins.end_s, float(self.level_bins.edges_s[last + 1]))
 
 
 def read_series(source: RecordSource, scenario: Scenario) -> Series:
@@ -144,6 +159,7 @@ class _Collector:
         self._responses: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
         self._services: dict[str, Matrix] = {}
         self._stations: dict[str, list[Matrix]] = {}
+        self._items = dict.fromkeys(scenario.portal.jobs, 0.0)
         self._spent = np.zeros((len(self._journeys), len(PARTS)))
         self._judged_sessions = np.zeros(len(self._journeys))
 
@@ -171,6 +187,7 @@ class _Collector:
                 name: dict(zip(PARTS, row.tolist(), strict=True))
                 for name, row in _named(self._journeys, self._spent / judged).items()
             },
+            items={name: count / max(self._n, 1) for name, count in self._items.items()},
             services=self._top_services(),
             n_requests=self._n_requests,
         )
@@ -249,6 +266,11 @@ class _Collector:
                 for name in ("utilisation", "queue_mean")
             ]
         stacked = np.stack([part.reshape(shape) for part in (*means, ages)], axis=1)
+        arrivals = table["arrivals"].to_numpy() * (from_s < self._scenario.window.duration_s)
+        counts = np.bincount(codes, arrivals, minlength=len(names))
+        for name, count in zip(names, counts.tolist(), strict=True):
+            if name in self._items:
+                self._items[name] += count
         for name, rows in zip(names, stacked, strict=True):
             self._stations.setdefault(name, []).append(rows)
 
@@ -297,10 +319,13 @@ def _named(names: list[str], rows: Matrix) -> dict[str, Matrix]:
     return dict(zip(names, rows, strict=True))
 
 
-def most_used(stations: Mapping[str, StationSeries], at_most: int) -> list[str]:
-    """Return the stations with a limit, most used first; of servers apart only their tier."""
-    whole = [name for name in stations if "[" not in name]
-    peaks = {name: _peak(stations[name].utilisation.mean) for name in whole}
+def most_used(series: Series, at_most: int) -> list[str]:
+    """Return the stations with a limit, most used first; of servers apart only their tier.
+
+    Jobs are left out: what limits them is their ticks, not how busy their workers are.
+    """
+    whole = [name for name in series.stations if "[" not in name and name not in series.items]
+    peaks = {name: _peak(series.stations[name].utilisation.mean) for name in whole}
     ranked = sorted((name for name in whole if peaks[name] >= 0), key=lambda name: -peaks[name])
     return ranked[:at_most]
 

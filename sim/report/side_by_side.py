@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.metrics.estimates import Estimate
 from sim.report.answers import Answers
-from sim.report.canvas import duration_axis, number_axis, panels, share_axis
+from sim.report.canvas import FEW_TICKS, duration_axis, number_axis, panels, share_axis
 from sim.report.page import Html, figure, html, join, marked, paragraph, table
 from sim.report.style import colours, ink, svg
 from sim.report.verdict import ANSWERS, SYMBOLS, headline
@@ -87,7 +87,7 @@ def _panel(panel: "Axes", runs: Sequence[Answers], metric: str, *, has_labels: b
     panel.set_title(metric, fontsize=8)
     quantity = parse_metric(metric).quantity
     if quantity.endswith("_s") and not quantity.endswith("per_s"):
-        duration_axis(panel, "x", np.array([*values, *bounds]))
+        duration_axis(panel, "x", np.array([*values, *bounds]), FEW_TICKS)
     elif quantity.endswith("_share") or quantity == "utilisation":
         share_axis(panel.xaxis)
     else:

@@ -163,11 +163,11 @@ def check_metric(metric: MetricName, groups: Mapping[str, Kind]) -> None:
 
 
 def _marks(tier: Tier) -> tuple[str, ...]:
-    """Return what tells the queues of a tier's servers apart in station names."""
+    """Return what follows the names of a tier's stations: nothing for all, an index for each."""
     if tier.balancing == "shared":
         return ("",)
     most = tier.autoscaling.max_servers if tier.autoscaling else tier.servers
-    return tuple(f"[{index}]" for index in range(most))
+    return ("", *(f"[{index}]" for index in range(most)))
 
 
 def _looks_like_statistic(word: str) -> bool:

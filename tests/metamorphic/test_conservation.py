@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 SETTINGS = settings(
@@ -10,18 +10,39 @@ SETTINGS = settings(
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 ROUNDING_S = 1e-9
 
 
+def crowded(scenario):
+    """Make the application's servers so few that requests queue, and let one of them die."""
+    portal = scenario["portal"]
+    portal["tiers"]["app"] |= {"servers": 2, "workers": 2, "cores": 1, "queue_limit": None}
+    portal["tiers"]["app"] |= {"balancing": "least_connections", "wait_limit": {"mean_s": 2.5}}
+    portal["pools"]["db"] |= {"capacity": 1, "queue_limit": None, "wait_limit": {"mean_s": 1.5}}
+    portal["gateways"]["pay"] |= {"concurrency": 1, "timeout_s": 2.5, "rate_limit_per_s": None}
+    work = {"distribution": "exponential", "mean_s": 1.0}
+    rows = [{"take": "app"}, {"take": "db"}, {"cpu": "app", "work": work}, {"call": "pay"}]
+    portal["endpoints"]["page"]["program"] = rows
+    lost = {"kind": "server_lost", "target": "app", "servers": 1}
+    scenario["faults"] = [lost | {"from_s": s, "to_s": s + 1.5} for s in (2.0, 5.5, 8.0)]
+
+
+def unchanged(scenario):
+    """Leave it as it was drawn."""
+
+
+@pytest.mark.parametrize("change", [unchanged, crowded])
 @SETTINGS
-@given(st.data())
-def test_a_run_that_ends_empty_has_given_everything_back(cases, data):
+@given(data=st.data())
+def test_a_run_that_ends_empty_has_given_everything_back(change, cases, data):
     """Arrivals = departures at every station, and in the last interval nothing is busy."""
-    case = data.draw(cases())
+    case = data.draw(cases()).changed(change)
     levels = case.records().levels.to_pandas()
+    assert (levels[["busy_mean", "queue_mean", "arrivals", "departures"]] >= 0).all(axis=None)
     assert levels["to_s"].max() < 2 * case.scenario["window"]["duration_s"]
     for station, rows in levels.groupby("station", observed=True):
         assert rows["arrivals"].sum() == rows["departures"].sum(), station
@@ -32,26 +53,24 @@ def test_a_run_that_ends_empty_has_given_everything_back(cases, data):
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_levels_cover_the_run_without_a_gap_and_keep_their_bounds(cases, data):
     case = data.draw(cases())
     levels = case.records().levels.to_pandas()
+    balanced = {name.replace("[0]", "") for name in levels["station"] if "[0]" in name}
     for station, rows in levels.groupby("station", observed=True):
         starts, ends = rows["from_s"].to_numpy(), rows["to_s"].to_numpy()
         assert starts[0] == 0.0
         assert (starts[1:] == ends[:-1]).all()
         assert ends[-1] == levels["to_s"].max()
-        if station in ("web.workers", "web.cpu", "app.workers", "app.cpu"):
-            servers = levels[levels["station"].str.startswith(station.replace(".", "["))]
-            assert len(servers) % len(rows) == 0
         assert (rows["busy_mean"] >= -ROUNDING_S).all()
-        assert (rows["queue_mean"] <= rows["queue_max"] + ROUNDING_S).all()
-        if station != "uplink":
-            assert (rows["queue_max"] <= rows["queue_max"].round() + ROUNDING_S).all()
+        # Of several servers together the mean is a sum, and the maximum that of one of them.
+        if station not in balanced:
+            assert (rows["queue_mean"] <= rows["queue_max"] + ROUNDING_S).all()
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_nothing_is_busier_than_its_capacity_while_nothing_breaks_or_scales(cases, data):
     def fixed(scenario):
         for tier in scenario["portal"]["tiers"].values():
@@ -65,7 +84,7 @@ def test_nothing_is_busier_than_its_capacity_while_nothing_breaks_or_scales(case
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_attempts_follow_one_another_as_a_client_makes_them(cases, data):
     case = data.draw(cases())
     records = case.records()
@@ -87,7 +106,7 @@ def test_attempts_follow_one_another_as_a_client_makes_them(cases, data):
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_sessions_end_with_their_last_answer_and_as_it_was(cases, data):
     records = data.draw(cases()).records()
     requests = records.requests.to_pandas()
@@ -102,7 +121,7 @@ def test_sessions_end_with_their_last_answer_and_as_it_was(cases, data):
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_a_dossier_is_on_file_for_every_good_answer_and_at_most_for_every_client_who_left(
     cases, data
 ):
@@ -124,7 +143,7 @@ def test_a_dossier_is_on_file_for_every_good_answer_and_at_most_for_every_client
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_the_time_requests_waited_is_the_time_the_queues_were_long(cases, data, area):
     """With patient clients Σ wait = Σ ∫ queue over everything that is waited for."""
 
@@ -138,7 +157,7 @@ def test_the_time_requests_waited_is_the_time_the_queues_were_long(cases, data, 
 
 
 @SETTINGS
-@given(st.data())
+@given(data=st.data())
 def test_one_request_alone_takes_the_sum_of_its_parts(cases, data):
     """Constant times, nobody else: round trip + works + delays + latencies + upload."""
 

@@ -14,6 +14,17 @@ MBIT_BYTES = 125_000
 """Bytes in a million bits."""
 
 
+TWO_SERVERS = {"servers": 2, "workers": 1, "balancing": "round_robin"}
+SCALING = {
+    "min_servers": 1,
+    "max_servers": 4,
+    "target_utilisation": 0.5,
+    "period_s": 10,
+    "boot_s": 5,
+    "cooldown_s": 20,
+}
+
+
 def responses(records):
     return records.requests["response_s"].to_pylist()
 
@@ -172,11 +183,9 @@ class TestGateways:
 
 
 class TestLostServers:
-    TWO = {"servers": 2, "workers": 1, "balancing": "round_robin"}
-
     def test_requests_of_a_lost_server_fail_and_it_comes_back(self, one_endpoint, run_of):
         """Servers in turn; the second is lost from 5 to 15 with one in service and one queueing."""
-        portal = one_endpoint([{"take": "app"}, {"delay": "10 s"}], tiers={"app": self.TWO})
+        portal = one_endpoint([{"take": "app"}, {"delay": "10 s"}], tiers={"app": TWO_SERVERS})
         fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 15, "servers": 1}
         records = run_of(portal, [0.0, 1.0, 2.0, 3.0, 6.0, 16.0, 17.0], blocks={"faults": [fault]})
         ok, failed = "ok", "failed"
@@ -220,7 +229,7 @@ class TestLostServers:
         """
         portal = one_endpoint(
             [{"take": "app"}, {"take": "db"}, {"delay": "10 s"}],
-            tiers={"app": self.TWO},
+            tiers={"app": TWO_SERVERS},
             pools={"db": {"capacity": 1}},
         )
         fault = {"kind": "server_lost", "target": "app", "from_s": 12, "to_s": 13, "servers": 1}
@@ -228,22 +237,30 @@ class TestLostServers:
         assert responses(records) == [10.0, 2.0, 11.0]
         assert outcomes(records) == ["ok", "failed", "ok"]
 
+    def test_who_died_in_a_queue_does_not_leave_it_again_at_the_wait_limit(
+        self, one_endpoint, run_of
+    ):
+        """The third waits behind the second on the second server, dies at 5, had until 6."""
+        tier = TWO_SERVERS | {"wait_limit": "4 s"}
+        portal = one_endpoint([{"take": "app"}, {"delay": "10 s"}], tiers={"app": tier})
+        fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 7, "servers": 1}
+        records = run_of(
+            portal,
+            [0.0, 0.0, 1.0, 2.0],
+            duration_s=30.0,
+            blocks={"faults": [fault], "execution": {"level_interval_s": 60}},
+        )
+        assert outcomes(records) == ["ok", "failed", "timed_out", "failed"]
+        assert levels_of(records, "app.workers", "arrivals") == [4]
+        assert levels_of(records, "app.workers", "departures") == [4]
+
 
 class TestScaling:
-    SCALING = {
-        "min_servers": 1,
-        "max_servers": 4,
-        "target_utilisation": 0.5,
-        "period_s": 10,
-        "boot_s": 5,
-        "cooldown_s": 20,
-    }
-
     def test_servers_follow_the_load_after_their_boot_time(self, one_endpoint, run_of):
         """One core busy from 0 to 30. Looks: 1/1 → 2 at 15; 10/15 → 3 at 25; 10/25 → 3; idle from
         then, but the last server came at 25: down to 1 at 50.
         """
-        tier = {"servers": 1, "autoscaling": self.SCALING}
+        tier = {"servers": 1, "autoscaling": SCALING}
         portal = one_endpoint([{"cpu": "app", "work": 30}], tiers={"app": tier})
         records = run_of(
             portal, [0.0], duration_s=60.0, blocks={"execution": {"level_interval_s": 5}}
@@ -253,7 +270,7 @@ class TestScaling:
 
     def test_a_server_taken_away_finishes_what_it_has(self, one_endpoint, run_of):
         """Two servers in turn; nearly idle, the second goes at 20 with its request to 33."""
-        scaling = self.SCALING | {"target_utilisation": 0.9, "cooldown_s": 20}
+        scaling = SCALING | {"target_utilisation": 0.9, "cooldown_s": 20}
         tier = {"servers": 2, "workers": 1, "balancing": "round_robin", "autoscaling": scaling}
         portal = one_endpoint([{"take": "app"}, {"delay": "30 s"}], tiers={"app": tier})
         records = run_of(
@@ -269,7 +286,7 @@ class TestScaling:
 
     def test_a_lost_server_is_the_one_taken_out_of_service(self, one_endpoint, run_of):
         """Scaling down while the second server is lost does not touch the first."""
-        scaling = self.SCALING | {"target_utilisation": 0.9, "cooldown_s": 0}
+        scaling = SCALING | {"target_utilisation": 0.9, "cooldown_s": 0}
         tier = {"servers": 2, "balancing": "round_robin", "autoscaling": scaling}
         portal = one_endpoint([{"take": "app"}, {"delay": "30 s"}], tiers={"app": tier})
         fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 25, "servers": 1}
@@ -277,7 +294,7 @@ class TestScaling:
         assert (outcomes(records), responses(records)) == (["ok"] * 2, [30.0] * 2)
 
     def test_a_pool_that_every_server_has_grows_with_a_shared_tier(self, one_endpoint, run_of):
-        tier = {"servers": 1, "autoscaling": self.SCALING}
+        tier = {"servers": 1, "autoscaling": SCALING}
         portal = one_endpoint(
             [{"take": "app"}, {"take": "db"}, {"cpu": "app", "work": 30}],
             tiers={"app": tier},

@@ -44,9 +44,10 @@ def endpoint(group: str = "browse") -> str:
 
 
 def column(values: object, kind: pa.DataType, n: int) -> pa.Array:
+    if isinstance(values, str):
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([values]))
     if pa.types.is_dictionary(kind):
-        texts = [values] * n if isinstance(values, str) else list(values)  # type: ignore[call-overload]
-        return pa.array(texts, pa.string()).cast(kind)
+        return pa.array(values, pa.string()).cast(kind)
     return pa.array(np.broadcast_to(np.asarray(values), n), kind)
 
 
@@ -159,7 +160,7 @@ def test_journeys_are_judged_by_their_arrival() -> None:
         4,
         session=np.arange(4),
         arrival_s=arrival_s,
-        end_s=arrival_s + [999, 10, 20, 90],
+        end_s=arrival_s + np.array([999.0, 10, 20, 90]),
         journey=["submit", "submit", "submit", "browse"],
         outcome=["completed", "completed", "abandoned", "completed"],
     )

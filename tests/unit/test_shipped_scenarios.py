@@ -81,12 +81,12 @@ def last_line(node: yaml.Node) -> int:
 
 
 def has_origin(lines: list[str], at: int) -> bool:
-    _, mark, comment = lines[at].partition("# ")
+    comment = lines[at].partition("# ")[2]
     above = at - 1
     while above >= 0 and lines[above].lstrip().startswith("#"):
         comment = f"{lines[above]} {comment}"
         above -= 1
-    return bool((mark or comment) and ORIGIN.search(comment))
+    return ORIGIN.search(comment) is not None
 
 
 def leaves(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
