@@ -86,7 +86,8 @@ def bench_trace(_: argparse.Namespace) -> None:
     """Draw a trace of ten million requests."""
     run = measure(("trace", "10000000"), 1)
     print(
-        f"trace: {run['n']:,} requests drawn in {run['cpu_s']:.2f} s, {run['rss_mib']:.0f} MiB peak\n"
+        f"trace: {run['n']:,} requests drawn in {run['cpu_s']:.2f} s, "
+        f"{run['rss_mib']:.0f} MiB peak\n"
     )
 
 

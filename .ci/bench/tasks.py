@@ -155,9 +155,7 @@ def peak_hour(seed: int) -> Result:
     from sim.scenario import load_scenario
 
     scenario = load_scenario("peak-hour", [f"seed={seed}"])
-    return _timed(
-        lambda: simulate(scenario, 0), lambda records: records.requests["response_s"]
-    )
+    return _timed(lambda: simulate(scenario, 0), lambda records: records.requests["response_s"])
 
 
 def nothing(_: int) -> Result:

@@ -111,7 +111,12 @@ def programs(draw: st.DrawFn, families: Sequence[str]) -> list[dict]:
     def some(*rows: dict) -> list[dict]:
         return list(rows) if draw(st.booleans()) else []
 
-    inside = some({"cpu": "app", "work": draw(times)}) + some({"delay": draw(times)})
+    inside = (
+        some({"cpu": "app", "work": draw(times)})
+        + some({"delay": draw(times)})
+        + some({"cpu": "web", "work": draw(times)})
+        + some({"transfer": "uplink"})
+    )
     database = some(
         {"take": "db"}, *some({"cpu": "app", "work": draw(times)}), *some({"call": "pay"})
     )

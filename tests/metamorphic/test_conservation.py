@@ -26,6 +26,7 @@ def crowded(scenario):
     portal["gateways"]["pay"] |= {"concurrency": 1, "timeout_s": 2.5, "rate_limit_per_s": None}
     work = {"distribution": "exponential", "mean_s": 1.0}
     rows = [{"take": "app"}, {"take": "db"}, {"cpu": "app", "work": work}, {"call": "pay"}]
+    rows += [{"release": "db"}, {"cpu": "web", "work": work}, {"transfer": "uplink"}]
     portal["endpoints"]["page"]["program"] = rows
     lost = {"kind": "server_lost", "target": "app", "servers": 1}
     scenario["faults"] = [lost | {"from_s": s, "to_s": s + 1.5} for s in (2.0, 5.5, 8.0)]

@@ -85,7 +85,8 @@ def test_a_missed_target_exits_with_1(tmp_path: Path) -> None:
 
 def test_a_wrong_scenario_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "extends: peak-hour\ndemand: {online_share: 2, typo: 1}\nportal: {tiers: {app: {servers: 0}}}\n",
+        "extends: peak-hour\ndemand: {online_share: 2, typo: 1}\n"
+        "portal: {tiers: {app: {servers: 0}}}\n",
         encoding="utf-8",
     )
     done = hoso("run", "mine.yaml", cwd=tmp_path)

@@ -237,6 +237,66 @@ class TestLostServers:
         assert responses(records) == [10.0, 2.0, 11.0]
         assert outcomes(records) == ["ok", "failed", "ok"]
 
+    def test_a_token_granted_to_a_request_that_dies_goes_on_to_the_next(self, run_of):
+        """Of the second server die, at 5, the holder of the connection and the first who waits for
+        it; the second who waits is on the first server and has it from 5 to 15.
+        """
+        portal = {
+            "tiers": {"app": {"servers": 2, "balancing": "round_robin"}},
+            "pools": {"db": {"capacity": 1}},
+            "endpoints": endpoints(
+                use=[{"take": "app"}, {"take": "db"}, {"delay": 10}], page=[{"take": "app"}]
+            ),
+        }
+        fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 6, "servers": 1}
+        asks = [[{"endpoint": i}] for i in (1, 0, 1, 0, 0)]
+        records = run_of(portal, [0.0, 1.0, 1.5, 2.0, 3.0], each=asks, blocks={"faults": [fault]})
+        assert outcomes(records) == ["ok", "failed", "ok", "failed", "ok"]
+        assert responses(records) == [0.0, 4.0, 0.0, 3.0, 12.0]
+
+    @pytest.mark.parametrize(("discipline", "response_s"), [("ps", 10.5), ("fcfs", 8.0)])
+    def test_a_request_that_dies_leaves_the_processor_of_another_tier(
+        self, discipline, response_s, run_of
+    ):
+        """It computes there from 1 until it dies at 5; the other comes at 3.
+
+        Sharing: half a core from 3 to 5 does 1 of 9.5, the rest has the core alone. In turn: the
+        other begins at 5 and takes 6.
+        """
+        work_s = {"ps": 9.5, "fcfs": 6.0}[discipline]
+        portal = {
+            "tiers": {
+                "app": {"servers": 1, "balancing": "round_robin"},
+                "search": {"discipline": discipline},
+            },
+            "endpoints": endpoints(
+                held=[{"take": "app"}, {"cpu": "search", "work": 20}],
+                bare=[{"cpu": "search", "work": work_s}],
+            ),
+        }
+        fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 6, "servers": 1}
+        records = run_of(
+            portal, [1.0, 3.0], each=[[{"endpoint": i}] for i in (0, 1)], blocks={"faults": [fault]}
+        )
+        assert outcomes(records) == ["failed", "ok"]
+        assert responses(records) == [4.0, response_s]
+
+    def test_a_request_that_dies_leaves_the_link(self, run_of):
+        """Both at 5 of 10 Mbit/s from 3 to 5, then the other alone: 10 + 30 Mbit."""
+        portal = {
+            "tiers": {"app": {"servers": 1, "balancing": "round_robin"}},
+            "links": {"uplink": {"bandwidth_bit_per_s": 10e6}},
+            "endpoints": endpoints(
+                held=[{"take": "app"}, {"transfer": "uplink"}], bare=[{"transfer": "uplink"}]
+            ),
+        }
+        fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 6, "servers": 1}
+        asks = [[{"endpoint": 0, "bytes_up": 100 * MBIT_BYTES}]]
+        asks += [[{"endpoint": 1, "bytes_up": 40 * MBIT_BYTES}]]
+        records = run_of(portal, [1.0, 3.0], each=asks, blocks={"faults": [fault]})
+        assert outcomes(records) == ["failed", "ok"]
+        assert responses(records) == pytest.approx([4.0, 5.0])
+
     def test_who_died_in_a_queue_does_not_leave_it_again_at_the_wait_limit(
         self, one_endpoint, run_of
     ):

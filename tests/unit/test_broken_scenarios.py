@@ -128,7 +128,7 @@ BROKEN: list[tuple[str, object, str]] = [
     ("targets.0.metric", "pay.response_s.p95", "unknown group 'pay'; allowed: all, home, post"),
     ("targets.0.metric", "submit.response_s", "response_s needs a statistic: one of mean, p50"),
     ("targets.0.metric", "submit.response_s.p42", "unknown statistic 'p42' of response_s"),
-    ("targets.0.metric", "app.workers.queue.max", "did you mean app[1].workers?"),
+    ("targets.0.metric", "app[7].workers.queue.max", "did you mean app[1].workers?"),
     ("targets.0.metric", "population.queue_age_s.max", "'population' has no queue_age_s"),
     # Journeys that cannot work.
     ("journeys.file_dossier.steps.0.next", {"submit": 0.7, "browse": 0.7}, "sum to 1.4, at most 1"),

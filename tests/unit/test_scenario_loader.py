@@ -394,8 +394,9 @@ def test_error_survives_another_process() -> None:
 def test_every_station_is_a_group_of_metrics() -> None:
     groups = metric_groups(load_scenario(VALID))
     assert {name for name, kind in groups.items() if kind == "station"} == {
-        "app[0].workers", "app[0].cpu", "app[1].workers", "app[1].cpu", "db.workers", "db.cpu",
-        "connection[0]", "connection[1]", "session_lock", "population", "uplink",
+        "app.workers", "app.cpu", "app[0].workers", "app[0].cpu", "app[1].workers", "app[1].cpu",
+        "db.workers", "db.cpu", "connection", "connection[0]", "connection[1]", "session_lock",
+        "population", "uplink",
     }  # fmt: skip
     assert {name for name, kind in groups.items() if kind == "job"} == {"sync", "notify"}
     assert groups["browse"] == groups["home"] == groups["all"] == "requests"
