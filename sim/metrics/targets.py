@@ -68,7 +68,7 @@ def judge(target: Target, estimate: Estimate) -> Verdict:
         )
     if not _resolves(target, bound, estimate.n_requests):
         return Verdict(
-            "cannot_tell", f"{estimate.n_requests} requests cannot show a share of {bound:g}"
+            "cannot_tell", f"{estimate.n_requests} observations cannot show a share of {bound:g}"
         )
     return Verdict("met", f"{interval} keeps {relation} {bound:g}")
 

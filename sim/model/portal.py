@@ -86,22 +86,26 @@ class PortalModel:
         return all(job.is_idle for job in self.jobs.values())
 
     def enqueue(self, item: Item, name: str) -> None:
-        """Queue an item at a job; when it succeeds there, the next job of the chain gets one."""
-        then = self._spec.jobs[name].then
-        if then is not None:
-            item.done = self._followed_by(item, then)
+        """Queue an item at a job; when it succeeds there, every job that follows gets one."""
+        job = self._spec.jobs[name]
+        following = [row.enqueue for row in job.program if isinstance(row, spec.Enqueue)]
+        if job.then is not None:
+            following.append(job.then)
+        if following:
+            item.done = self._followed_by(item, following)
         self.jobs[name].put(item)
 
     def item_key(self, key: int, name: str) -> int:
         """Return the key of an item that a request (or an item) with this key gives to a job."""
         return child_key(key, self._job_index[name])
 
-    def _followed_by(self, item: Item, then: str) -> Callable[[float], None]:
+    def _followed_by(self, item: Item, following: Sequence[str]) -> Callable[[float], None]:
         first = item.done
 
         def done(now: float) -> None:
             first(now)
-            self.enqueue(Item(self.item_key(item.key, then), now, _nothing), then)
+            for name in following:
+                self.enqueue(Item(self.item_key(item.key, name), now, _nothing), name)
 
         return done
 

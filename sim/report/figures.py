@@ -155,7 +155,7 @@ def time_spent(spent_s: Mapping[str, Mapping[str, float]]) -> "Figure":
                 duration(total), (total, y), (3, 0), textcoords="offset points", va="center"
             )
         _rows(panel, [words(name) for name in names])
-        duration_axis(panel, "x", np.array([max(totals, default=0) * 1.1]))
+        duration_axis(panel, "x", np.array([max(totals, default=0) * 1.1]), FEW_TICKS)
     axes[0][0].set_title("whole session")
     axes[0][1].set_title(f"without {THINKING}")
     axes[0][1].set_yticklabels([])
@@ -208,9 +208,9 @@ def services(labels: Sequence[str], matrix: Matrix, bins: Bins, scenario: Scenar
         linewidth=0.4,
     )
     _rows(panel, labels)
-    step = max(1, bins.n // 8)
-    edges = range(0, bins.n, step)
-    panel.set_xticks(list(edges), [clock(scenario, float(bins.edges_s[edge])) for edge in edges])
+    labelled = range(0, bins.n, -(-bins.n // FEW_TICKS))
+    moments_told = [clock(scenario, float(bins.edges_s[column])) for column in labelled]
+    panel.set_xticks(list(labelled), moments_told)
     shrink = min(1.0, 8 / len(labels))
     bar = figure.colorbar(mesh, ax=panel, shrink=shrink, anchor=(0.0, 1.0), pad=0.01)
     bar.ax.yaxis.set_major_formatter(lambda value, _: rate(value))

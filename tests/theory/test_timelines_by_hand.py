@@ -281,6 +281,21 @@ class TestLostServers:
         assert outcomes(records) == ["failed", "ok"]
         assert responses(records) == [4.0, response_s]
 
+    def test_a_request_outlives_a_server_that_it_has_left(self, run_of):
+        """One released its worker, one computed there without a worker; both are elsewhere at 5."""
+        portal = {
+            "tiers": {"app": {"servers": 1, "balancing": "round_robin"}},
+            "endpoints": endpoints(
+                released=[{"take": "app"}, {"delay": 1}, {"release": "app"}, {"delay": 10}],
+                computed=[{"cpu": "app", "work": 1}, {"delay": 10}],
+                held=[{"take": "app"}, {"delay": 11}],
+            ),
+        }
+        fault = {"kind": "server_lost", "target": "app", "from_s": 5, "to_s": 6, "servers": 1}
+        asks = [[{"endpoint": i}] for i in range(3)]
+        records = run_of(portal, [0.0] * 3, each=asks, blocks={"faults": [fault]})
+        assert outcomes(records) == ["ok", "ok", "failed"]
+
     def test_a_request_that_dies_leaves_the_link(self, run_of):
         """Both at 5 of 10 Mbit/s from 3 to 5, then the other alone: 10 + 30 Mbit."""
         portal = {
@@ -422,6 +437,13 @@ class TestJobs:
         assert records.dossiers["synced_s"].to_pylist() == [13.0]
         assert area(records, "archive", "busy_mean") == pytest.approx(4.0)
 
+    def test_an_item_that_succeeds_gives_one_to_each_job_its_program_names(self, run_of, area):
+        portal = self.portal(batch=1, program=[{"delay": 3}, {"enqueue": "notice"}])
+        portal["jobs"]["notice"] = {"period_s": 100, "batch": 9, "program": [{"delay": 2}]}
+        records = run_of(portal, [1.0, 2.0])
+        assert records.dossiers["synced_s"].to_pylist() == [8.0, 13.0]
+        assert area(records, "notice", "busy_mean") == pytest.approx(4.0)
+
     def test_polls_stop_when_nothing_is_synchronised_any_more(self, run_of):
         """Polls at 3, 6 and 9 after filing at 1; synchronised at 8: thinking for the third ends
         without sending it, and alone or in pairs the rest is skipped.
@@ -464,6 +486,32 @@ class TestBalancing:
         asks = [[{"endpoint": i}] for i in (1, 0, 1, 0, 0, 0)]
         records = run_of(portal, [0.0, 1.0, 1.5, 3.0, 3.5, 3.5], each=asks)
         assert records.requests["wait_s"].to_pylist() == waits
+
+    def test_work_without_a_worker_counts_as_a_connection_too(self, run_of):
+        """The second finds the second server idle."""
+        portal = {
+            "tiers": {"app": {"servers": 2, "balancing": "least_connections"}},
+            "endpoints": endpoints(
+                long=[{"cpu": "app", "work": 10}], short=[{"cpu": "app", "work": 1}]
+            ),
+        }
+        records = run_of(portal, [0.0, 1.0], each=[[{"endpoint": i}] for i in (0, 1)])
+        assert responses(records) == [10.0, 1.0]
+
+    def test_what_was_taken_last_is_given_back_first(self, run_of):
+        """At 5 the first gives back both; who waits for the inner one is first at the core."""
+        turn = {"cpu": "app", "work": 1}
+        portal = {
+            "tiers": {"app": {"discipline": "fcfs"}},
+            "pools": {"outer": {"capacity": 1}, "inner": {"capacity": 1}},
+            "endpoints": endpoints(
+                both=[{"take": "outer"}, {"take": "inner"}, {"delay": 5}],
+                one=[{"take": "outer"}, turn],
+                other=[{"take": "inner"}, turn],
+            ),
+        }
+        records = run_of(portal, [0.0, 1.0, 2.0], each=[[{"endpoint": i}] for i in range(3)])
+        assert responses(records) == [5.0, 6.0, 4.0]
 
     def test_a_pool_of_every_server_is_the_chosen_servers_own(self, one_endpoint, run_of):
         """One connection each: the third request, on the first server, waits for the first."""
