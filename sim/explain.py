@@ -1,13 +1,13 @@
 """What a scenario means before anything runs, and what a run answered: text for the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sim.analytic import Prediction, StationLoad, predict
 from sim.analytic.prediction import NOTE
 from sim.demand.catalogue import Catalogue, catalogue_of
-from sim.metrics.targets import Answer, judge_all
-from sim.report.verdict import ANSWERS, SYMBOLS, headline
+from sim.metrics.targets import Answer, TargetResult, judge_all
+from sim.report.verdict import SYMBOLS, headline
 from sim.report.wording import (
     NONE,
     bit_rate,
@@ -83,29 +83,36 @@ def explain(scenario: Scenario, catalogue: Catalogue | None = None) -> "Renderab
 
 
 def answer(run: Run) -> "RenderableType":
-    """Say what a run answered: one sentence, and the verdict on each target."""
+    """Say what a run answered: one sentence, the verdict on each target, and what to mind."""
     from rich.console import Group
     from rich.text import Text
 
     results = judge_all(run, run.scenario)
     head = headline(results)
-    table = _table("", "metric", ">value", ">interval", "wanted", "why")
+    table = _table("<", "<metric", ">value", ">interval", "<wanted")
     for result in results:
         verdict = result.verdict
-        reason = verdict.reason if verdict.answer == "cannot_tell" else ""
         table.add_row(
-            Text(
-                f"{SYMBOLS[verdict.answer]} {ANSWERS[verdict.answer]}",
-                _ANSWER_STYLES[verdict.answer],
-            ),
+            Text(SYMBOLS[verdict.answer], _ANSWER_STYLES[verdict.answer]),
             result.target.metric,
             metric_value(result.target.metric, result.estimate.value),
             interval(result.estimate),
-            bound(result.target),
-            reason,
+            bound(result.target).replace("at most", "≤").replace("at least", "≥"),
         )
     sentence = Text(head.text, f"bold {_ANSWER_STYLES[head.answer]}")
-    return Group(sentence, table) if results else sentence
+    parts: list[RenderableType] = [sentence, table] if results else [sentence]
+    return Group(*parts, *(_plain(text, "yellow") for text in _to_mind(run, results)))
+
+
+def _to_mind(run: Run, results: Iterable[TargetResult]) -> Iterator[str]:
+    """Yield why a target is undecided, regimes that were not averaged, and broken records."""
+    for result in results:
+        if result.verdict.answer == "cannot_tell":
+            yield f"{result.target.metric}: {result.verdict.reason}"
+    for key, text in (("regimes", "Two regimes"), ("conservation", "The records are broken")):
+        found = run.summary.get(key)
+        if isinstance(found, list):
+            yield from (f"{text}: {sentence}" for sentence in found)
 
 
 def _question(scenario: Scenario) -> Iterable["RenderableType"]:
@@ -347,7 +354,7 @@ def _targets(scenario: Scenario) -> Iterable["RenderableType"]:
 
 
 def _table(*columns: str) -> "Table":
-    """Return an empty table; a column that starts with ``>`` is set to the right."""
+    """Return an empty table; columns marked ``>`` (set right) and ``<`` are not wrapped."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -355,7 +362,7 @@ def _table(*columns: str) -> "Table":
         if column.startswith(">"):
             table.add_column(column[1:], justify="right", no_wrap=True)
         else:
-            table.add_column(column)
+            table.add_column(column.removeprefix("<"), no_wrap=column.startswith("<"))
     return table
 
 

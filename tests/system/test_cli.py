@@ -80,7 +80,7 @@ def test_a_missed_target_exits_with_1(tmp_path: Path) -> None:
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "missed" in done.stdout
+    assert "not hold" in done.stdout
 
 
 def test_a_wrong_scenario_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
