@@ -307,8 +307,8 @@ def test_explaining_names_the_bottleneck_and_what_is_left_out() -> None:
 def test_the_answer_on_the_terminal_is_that_of_the_report(run: Run) -> None:
     text = text_of(answer(run))
     assert "Does not hold: 1 of 2 targets missed" in text
-    assert "✓ met" in text
-    assert "✗ missed" in text
+    assert "✓ " in text
+    assert "✗ " in text
 
 
 def test_a_report_of_days_has_dates_on_its_axis(tmp_path: Path) -> None:
