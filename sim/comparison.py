@@ -196,14 +196,14 @@ def render(comparison: Comparison) -> "Group":
         table.add_column(column, justify="left" if is_text else "right", no_wrap=column == "metric")
     known = [row for row in comparison.differences if math.isfinite(row.difference)]
     for row in known:
-        answer = row.answer if row.reason is None else f"{row.answer}: {row.reason}"
         cells = (_shown(value) for value in (row.value_a, row.value_b, row.difference))
-        table.add_row(Text(row.metric), *cells, _interval(row.low, row.high), Text(answer))
+        table.add_row(Text(row.metric), *cells, _interval(row.low, row.high), Text(row.answer))
     n_a, n_b = comparison.replications
     notes = [f"{comparison.pairing} by replication: {n_a} of A, {n_b} of B"]
     if len(known) < len(comparison.differences):
         left_out = len(comparison.differences) - len(known)
         notes.append(f"{left_out} metrics without a value in A or in B are left out")
+    notes += dict.fromkeys(f"cannot tell: {row.reason}" for row in known if row.reason)
     if comparison.requests is not None:
         notes.append(_requests_sentence(comparison.requests))
     notes += [f"warning: {warning}" for warning in comparison.warnings]
@@ -348,9 +348,11 @@ def _warnings(run_a: Run, run_b: Run, common: Sequence[int]) -> Iterator[str]:
     elif not common:
         yield "no replication is in both runs: not paired, so only large differences show"
     elif set(run_a.replications) != set(run_b.replications):
-        yield f"only the {len(common)} replications that both runs have are compared"
+        yield f"compared on what both runs have, replications: {', '.join(map(str, common))}"
     if run_a.scenario.window != run_b.scenario.window:
         yield "the windows differ: each run is judged within its own"
+    if run_a.scenario.demand != run_b.scenario.demand:
+        yield "the demand differs: the pairing cancels little of the noise"
     if run_a.manifest.source != run_b.manifest.source:
         yield f"A is {run_a.manifest.source}, B is {run_b.manifest.source}"
     for name, run in (("A", run_a), ("B", run_b)):

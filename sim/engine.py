@@ -6,7 +6,7 @@ from simpy.events import ProcessGenerator
 from sim.demand import draw_trace
 from sim.demand.trace import Trace
 from sim.model.client import Crowd
-from sim.model.faults import run_fault
+from sim.model.faults import schedule_faults
 from sim.model.portal import PortalModel
 from sim.model.recorder import Recorder
 from sim.results import Records
@@ -41,8 +41,7 @@ def simulate(scenario: Scenario, replication: int, trace: Trace | None = None) -
     portal = PortalModel(env, scenario, replication)
     log = Recorder(trace)
     crowd = Crowd(env, scenario, trace, portal, log)
-    for fault in scenario.faults:
-        env.process(run_fault(portal, fault))
+    schedule_faults(portal, scenario.faults)
     portal.start()
     env.process(crowd.arrive())
     window = scenario.window

@@ -113,7 +113,7 @@ def run_experiment(
         results_root, scenario, overrides=overrides, resume=resume
     ) as writer:
         task = _Task(simulate, scenario, writer.folder.resolve())
-        with _workers(executor, processes, limit) as (pool, at_once):
+        with workers(executor, processes, limit) as (pool, at_once):
             rounds = _Rounds(task, writer, pool, at_once, progress)
             n = _run_until_precise(rounds, first, limit)
         return writer.finish(replications=range(n), summarise=summarise)
@@ -270,7 +270,7 @@ def _needed(scenario: Scenario, estimates: Iterable[Estimate], n: int) -> int:
 
 
 @contextmanager
-def _workers(
+def workers(
     executor: Executor | None, processes: int | None, most: int
 ) -> Iterator[tuple[Executor, int | None]]:
     """Give an executor, and how many tasks it should have at once."""

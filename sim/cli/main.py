@@ -4,6 +4,7 @@ Other packages add sub-commands through the entry-point group ``hoso.commands``:
 ``click.Command``. Exit codes are those of :mod:`sim.exit_codes`.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -255,7 +256,7 @@ def report_command(runs: tuple[str, ...], output: Path | None, results: Path) ->
     help="Folder to write; default: SCENARIO-trace-REPLICATION.",
 )
 def trace(scenario: str, overrides: tuple[str, ...], replication: int, output: Path | None) -> None:
-    """Draw the demand of one replication and save it as Parquet.
+    """Draw the demand of one replication and save it as Parquet, for other tools to replay.
 
     \b
     hoso trace peak-hour --replication 3 --output demand-3
@@ -291,14 +292,23 @@ def main() -> None:
         error.show()
         sys.exit(USAGE_WRONG)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; finished replications are kept, the same command goes on", err=True)
+        click.echo("hoso: stopped", err=True)
         sys.exit(RUN_FAILED)
     except Exception as error:
         code = _code_of(error)
         if code is None:
             raise
-        click.echo(f"hoso: {error}", err=True)
+        click.echo(f"hoso: {_message(error)}", err=True)
         sys.exit(code)
+
+
+def _message(error: Exception) -> str:
+    """Return what to tell the planner."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            f"the disk is full; nothing half-written is left. Free space and try again. ({error})"
+        )
+    return str(error)
 
 
 def _code_of(error: Exception) -> int | None:
@@ -306,10 +316,11 @@ def _code_of(error: Exception) -> int | None:
     from sim.demand import CatalogueError, DemandError
     from sim.demand.imports import ImportFileError
     from sim.experiment import ExperimentError
-    from sim.results import ResultsError
+    from sim.results import NoSuchRunError, ResultsError
     from sim.scenario import ScenarioError
 
-    if isinstance(error, ScenarioError | DemandError | CatalogueError | ImportFileError):
+    usage = ScenarioError | DemandError | CatalogueError | ImportFileError | NoSuchRunError
+    if isinstance(error, usage):
         return USAGE_WRONG
     if isinstance(error, ExperimentError | ResultsError | OSError):
         return RUN_FAILED

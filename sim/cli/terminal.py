@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 
 def load(scenario: str, overrides: Sequence[str]) -> "Scenario":
-    """Load a scenario with its overrides."""
+    """Load a scenario with its overrides; a catalogue file is read to see that it is sound."""
     from sim.scenario import load_scenario
 
-    return load_scenario(scenario, overrides)
+    question = load_scenario(scenario, overrides)
+    if question.catalogue.file is not None:
+        from sim.demand import catalogue_of
+
+        catalogue_of(question)
+    return question
 
 
 def console() -> "Console":

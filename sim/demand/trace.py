@@ -111,9 +111,16 @@ _META_KEY = b"hoso"
 def save_trace(trace: Trace, folder: Path) -> None:
     """Write a trace as ``sessions.parquet`` and ``requests.parquet`` in a folder of its own.
 
-    The folder appears complete or not at all; an existing one is replaced.
+    The folder appears complete or not at all; an earlier trace there is replaced.
+
+    Raises
+    ------
+    ResultsError
+        When the folder holds anything but a trace: nothing of it is touched.
     """
     import pyarrow.parquet as pq
+
+    _check_replaceable(folder)
 
     meta = {name: getattr(trace, name) for name in _META} | {"trace_version": TRACE_VERSION}
     text = json.dumps(meta, ensure_ascii=False)
@@ -130,6 +137,19 @@ def save_trace(trace: Trace, folder: Path) -> None:
             }
             table = pa.table(columns, schema=schema.with_metadata({_META_KEY: text}))
             pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder with files that are not a trace's: they would be lost."""
+    if folder.is_dir():
+        others = {path.name for path in folder.iterdir()} - {"sessions.parquet", "requests.parquet"}
+        if others:
+            raise ResultsError(
+                f"{folder}: exists and holds {min(others)}, which is no part of a trace; "
+                "name another folder"
+            )
+    elif folder.exists():
+        raise ResultsError(f"{folder}: exists and is no folder; name another")
 
 
 def load_trace(folder: Path) -> Trace:

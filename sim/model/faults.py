@@ -1,8 +1,8 @@
 """Faults: each strikes at its time and is mended at its time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from simpy.events import ProcessGenerator
+from simpy import Event
 
 from sim.model.portal import PortalModel
 from sim.scenario.run import Fault
@@ -10,13 +10,22 @@ from sim.scenario.run import Fault
 Action = Callable[[], None]
 
 
-def run_fault(portal: PortalModel, fault: Fault) -> ProcessGenerator:
-    """Let one fault happen."""
-    strike, mend = _actions(portal, fault)
-    yield portal.env.timeout(fault.from_s)
-    strike()
-    yield portal.env.timeout(fault.to_s - portal.env.now)
-    mend()
+def schedule_faults(portal: PortalModel, faults: Sequence[Fault]) -> None:
+    """Schedule all that breaks and is mended, before anything else is.
+
+    So at its moment it comes before all other events; what is mended, before what breaks.
+    """
+    moments: list[tuple[float, bool, int, Action]] = []
+    for index, fault in enumerate(faults):
+        strike, mend = _actions(portal, fault)
+        moments.append((fault.from_s, True, index, strike))
+        moments.append((fault.to_s, False, index, mend))
+    for at_s, _, _, act in sorted(moments, key=lambda moment: moment[:3]):
+        portal.env.timeout(at_s).callbacks.append(_calling(act))
+
+
+def _calling(act: Action) -> Callable[[Event], None]:
+    return lambda _: act()
 
 
 def _actions(portal: PortalModel, fault: Fault) -> tuple[Action, Action]:

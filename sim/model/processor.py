@@ -54,7 +54,7 @@ class Processor:
     @property
     def occupancy(self) -> int:
         """Pieces of work present, waiting ones included."""
-        return self._n + len(self._waiting)
+        return self._n if self._shares else self._n + int(self._level.queue)
 
     def run(self, work_s: float) -> Work:
         """Bring a piece of work, in s of one free core; returns the event of its end."""

@@ -89,6 +89,10 @@ class ResultsError(Exception):
     """A run or a trace is missing, damaged, of another version, or cannot be written."""
 
 
+class NoSuchRunError(ResultsError):
+    """No run and no scenario has this name."""
+
+
 class RecordSource(Protocol):
     """Whatever record tables can be read from, one replication at a time."""
 

@@ -10,7 +10,13 @@ from pydantic import JsonValue, ValidationError
 
 from sim.results.files import read_table, table_file
 from sim.results.manifest import Manifest
-from sim.results.records import RECORDS_VERSION, TABLES, Records, ResultsError
+from sim.results.records import (
+    RECORDS_VERSION,
+    TABLES,
+    NoSuchRunError,
+    Records,
+    ResultsError,
+)
 from sim.scenario.scenario import Scenario
 
 RESULTS = Path("results")
@@ -133,7 +139,7 @@ def open_run(run: Path | str, root: Path = RESULTS) -> Run:
         if runs:
             return _open(runs[-1])
     known = ", ".join(scenarios_in(root)) or "none"
-    raise ResultsError(
+    raise NoSuchRunError(
         f"{run}: no run and no scenario with runs; scenarios with runs in {root}: {known}"
     )
 

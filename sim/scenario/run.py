@@ -101,10 +101,10 @@ class Target(Spec):
 
     metric: str
     """Metric, such as ``submit.response_s.p95``."""
-    at_most: float | None = None
-    """Upper bound, in the metric's unit."""
-    at_least: float | None = None
-    """Lower bound, in the metric's unit."""
+    at_most: Seconds | None = None
+    """Upper bound, in the metric's unit; a duration may have a unit (``500 ms``)."""
+    at_least: Seconds | None = None
+    """Lower bound, in the metric's unit; a duration may have a unit."""
 
     @model_validator(mode="after")
     def _check_bound(self) -> "Target":

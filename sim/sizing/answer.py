@@ -1,5 +1,7 @@
 """What sizing says, for people and as an override file."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +83,8 @@ def render(answer: Sizing) -> "RenderableType":
     from rich.console import Group
     from rich.table import Table
 
-    counts = Table("capacity", "as asked", "smallest found", box=None, pad_edge=False)
+    found = "smallest found" if answer.is_certified else "last tried"
+    counts = Table("capacity", "as asked", found, box=None, pad_edge=False)
     for knob in answer.knobs:
         counts.add_row(
             knob.key.removeprefix("portal."),
@@ -109,8 +112,16 @@ def write_override(answer: Sizing, path: Path, parent: str, overrides: Sequence[
         One-off changes that were in force; named in a comment, since they are part of the question.
     """
     with written_whole(path) as temporary:
-        temporary.write_text(_override_text(answer, parent, overrides), encoding="utf-8")
+        text = _override_text(answer, _parent_from(path, parent), overrides)
+        temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def _parent_from(path: Path, parent: str) -> str:
+    """Return the parent as the override names it: a file relative to the override's folder."""
+    if not Path(parent).is_file():
+        return parent
+    return os.path.relpath(Path(parent).resolve(), path.resolve().parent)
 
 
 def _override_text(answer: Sizing, parent: str, overrides: Sequence[str]) -> str:
@@ -122,7 +133,7 @@ def _override_text(answer: Sizing, parent: str, overrides: Sequence[str]) -> str
             f"# Sized with --set {override}: give it again when you run this."
             for override in overrides
         ),
-        f"extends: {parent}",
+        f"extends: {json.dumps(parent, ensure_ascii=False)}",
         f"name: {answer.scenario.name}-sized",
         "portal:",
     ]

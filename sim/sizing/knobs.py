@@ -59,7 +59,7 @@ def knobs_of(scenario: Scenario, prediction: Prediction) -> list[Knob]:
     server behind one queue is scaled up by cores, any other by servers. Worker and connection
     counts are per server where each server has its own.
     """
-    processors = list(_processor_knobs(scenario.portal, prediction))
+    processors = list(_processor_knobs(scenario, prediction))
     servers = {name: tier.servers for name, tier in scenario.portal.tiers.items()}
     servers |= {knob.tier: knob.start for knob in processors if knob.kind == "servers"}
     tokens = _token_knobs(scenario.portal, servers, prediction)
@@ -88,7 +88,8 @@ def cores_in_all(scenario: Scenario) -> int:
     return sum(tier.servers * tier.cores for tier in scenario.portal.tiers.values())
 
 
-def _processor_knobs(portal: Portal, prediction: Prediction) -> Iterator[Knob]:
+def _processor_knobs(scenario: Scenario, prediction: Prediction) -> Iterator[Knob]:
+    portal = scenario.portal
     offered = _offered(prediction, "processor")
     for name, tier in portal.tiers.items():
         station = f"{name}.cpu"
@@ -96,14 +97,21 @@ def _processor_knobs(portal: Portal, prediction: Prediction) -> Iterator[Knob]:
             continue
         is_scaled_up = tier.servers == 1 and tier.balancing == "shared"
         unit = 1 if is_scaled_up else tier.cores
+        # More servers than a fault takes away must exist, or the fault is another one.
+        lost = 0 if is_scaled_up else _servers_lost(scenario, name)
         yield Knob(
             key=f"portal.tiers.{name}.{'cores' if is_scaled_up else 'servers'}",
             kind="cores" if is_scaled_up else "servers",
             station=station,
             cores=unit,
-            at_least=_whole(offered[station] / unit),
-            start=_whole(offered[station] / unit / COMFORT),
+            at_least=max(lost, _whole(offered[station] / unit)),
+            start=max(lost, _whole(offered[station] / unit / COMFORT)),
         )
+
+
+def _servers_lost(scenario: Scenario, tier: str) -> int:
+    """Return the most servers that one fault takes from a tier."""
+    return max((fault.servers or 0 for fault in scenario.faults if fault.target == tier), default=0)
 
 
 def _token_knobs(

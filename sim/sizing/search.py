@@ -1,13 +1,12 @@
 """The search: screen by formulas, walk on simulations, confirm on fresh ones."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor
 
 from sim.analytic import predict
 from sim.engine import simulate as simulate_replication
+from sim.experiment import ExperimentError, workers
 from sim.scenario.scenario import Scenario
 from sim.sizing.answer import Sizing, Step
 from sim.sizing.knobs import Counts, Knob, counts_of, knobs_of, with_counts
@@ -65,6 +64,11 @@ def size(
     Sizing
         Certified or not; never a count without its verdicts.
 
+    Raises
+    ------
+    ExperimentError
+        When a worker process died.
+
     References
     ----------
     Atlason, Epelman and Henderson (2004), Call center staffing with simulation and cutting plane
@@ -72,9 +76,14 @@ def size(
     numbers. Glasserman and Yao (1992) on when common random numbers help.
     """
     at_once = processes or os.cpu_count() or 1
-    with _executor(executor, at_once) as pool:
-        search = _Search(scenario, pool, at_once, simulate, replications, progress)
-        return search.answer()
+    try:
+        with workers(executor, at_once, at_once) as (pool, _):
+            search = _Search(scenario, pool, at_once, simulate, replications, progress)
+            return search.answer()
+    except BrokenExecutor as error:
+        raise ExperimentError(
+            "a worker process died while sizing, killed or out of memory; try fewer --processes"
+        ) from error
 
 
 class _Search:
@@ -91,6 +100,7 @@ class _Search:
     ) -> None:
         self._scenario = scenario
         self._knobs = knobs_of(scenario, predict(scenario))
+        self._before = counts_of(scenario, self._knobs)
         self._stations = list(dict.fromkeys(knob.station for knob in self._knobs))
         self._replications = range(max(2, replications or scenario.execution.replications))
         self._run = Runner(executor, at_once, simulate, self._ran)
@@ -102,7 +112,7 @@ class _Search:
 
     def answer(self) -> Sizing:
         """Search, then confirm; a confirmation that fails makes the answer grow."""
-        before = counts_of(self._scenario, self._knobs)
+        before = self._before
         if not self._scenario.targets:
             return self._unsized(before, "The scenario has no targets to meet.")
         if not self._knobs:
@@ -122,12 +132,17 @@ class _Search:
                 return ""
             if not self._add(counts, trial):
                 break
+        asked = {key: max(counts[key], count) for key, count in self._before.items()}
+        trial = self._try(asked, "growing")
+        counts |= asked
+        if trial.meets:
+            return ""
         missed = "; ".join(
             f"{result.target.metric} {result.verdict.reason}" for result in trial.misses
         )
         return (
-            "More servers, workers or connections do not help: look at gateways, jobs, links, "
-            f"faults, or at the target itself. Not met: {missed}."
+            f"{len(self._steps)} candidates, each larger than the last, do not help: look at "
+            f"gateways, jobs, links, faults, or at the target itself. Not met: {missed}."
         )
 
     def _add(self, counts: Counts, trial: Trial) -> bool:
@@ -162,8 +177,8 @@ class _Search:
             trial = self._simulated(counts, fresh, strict, "confirming")
             if trial.meets:
                 return self._sizing(before, counts, trial, "")
-            if not self._add(counts, trial):
-                break
+            if number < CONFIRMATIONS - 1:
+                self._add(counts, trial)
         return self._sizing(
             before,
             counts,
@@ -205,7 +220,7 @@ class _Search:
 
     def _unsized(self, counts: Counts, reason: str) -> Sizing:
         trial = next(reversed(self._trials.values()), None)
-        return self._sizing(counts_of(self._scenario, self._knobs), counts, trial, reason)
+        return self._sizing(self._before, counts, trial, reason)
 
     def _sizing(self, before: Counts, counts: Counts, trial: Trial | None, reason: str) -> Sizing:
         is_certified = trial is not None and not reason
@@ -230,17 +245,3 @@ def _known(utilisation: float) -> float:
 
 def _short(knob: Knob) -> str:
     return knob.key.removeprefix("portal.")
-
-
-@contextmanager
-def _executor(executor: Executor | None, at_once: int) -> Iterator[Executor]:
-    """Give the executor, or a pool of processes that ends with the search."""
-    if executor is not None:
-        yield executor
-        return
-    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -152,6 +152,19 @@ class TestGateways:
         records = run_of(portal, [9.5, 12.0, 17.0, 20.5], blocks={"faults": [fault]})
         assert list(zip(responses(records), outcomes(records), strict=True)) == expected
 
+    def test_a_fault_that_begins_when_another_ends_is_not_mended_with_it(
+        self, one_endpoint, run_of
+    ):
+        """Twice slower from 10 to 20, four times from 20 to 30, whatever the order of listing."""
+        slow = {"kind": "gateway_slow", "target": "pay"}
+        faults = [
+            slow | {"from_s": 20, "to_s": 30, "factor": 4},
+            slow | {"from_s": 10, "to_s": 20, "factor": 2},
+        ]
+        portal = one_endpoint([{"call": "pay"}], gateways={"pay": {"latency": "1 s"}})
+        records = run_of(portal, [12.0, 22.0, 32.0], blocks={"faults": faults})
+        assert responses(records) == [2.0, 4.0, 1.0]
+
     def test_a_slow_gateway_starves_the_endpoints_that_do_not_call_it(self, run_of):
         """Ten worker threads, all held by callers that wait: a page of 10 ms waits for seconds."""
         portal = {

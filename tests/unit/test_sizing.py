@@ -1,13 +1,14 @@
 """Sizing finds the smallest capacity, says what it knows, and writes it as a scenario."""
 
 import io
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
 
 from sim.analytic.formulas import mmc_wait_mean
+from sim.experiment import ExperimentError
 from sim.scenario import load_scenario
 from sim.scenario.scenario import Scenario
 from sim.sizing import Sizing, render, size, write_override
@@ -152,6 +153,37 @@ def test_the_override_is_a_scenario_that_states_only_the_counts(tmp_path: Path) 
     text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text)["extends"] == "peak-hour"
     assert "--set seed=3" in text
+
+
+def test_an_override_in_another_folder_finds_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: peak-hour\n", encoding="utf-8")
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": 1.6}))
+    path = write_override(answer, tmp_path / "out" / "sized.yaml", str(tmp_path / "mine.yaml"))
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["extends"] == "../mine.yaml"
+
+
+def test_servers_that_a_fault_takes_away_stay() -> None:
+    scenario = question(
+        {"metric": "page.response_s.mean", "at_most": 3},
+        servers=9,
+        cores=4,
+        balancing="least_connections",
+    )
+    fault = {"kind": "server_lost", "target": "app", "from_s": 10, "to_s": 20, "servers": 3}
+    faulty = Scenario.model_validate(scenario.model_dump(mode="json") | {"faults": [fault]})
+    assert sized(faulty).counts["portal.tiers.app.servers"] >= 3
+
+
+def test_a_worker_that_dies_is_said() -> None:
+    def dying(*_: object) -> None:
+        raise BrokenExecutor
+
+    scenario = question({"metric": "page.response_s.mean", "at_most": 1.6})
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pytest.raises(ExperimentError, match="a worker process died"),
+    ):
+        size(scenario, executor=executor, simulate=dying)
 
 
 def test_the_answer_renders() -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -469,3 +470,10 @@ def test_a_file_without_a_column_is_refused(tmp_path):
     pq.write_table(pq.ParquetFile(file).read().drop_columns("key"), file)
     with pytest.raises(ResultsError, match="not the columns of a trace"):
         load_trace(file.parent)
+
+
+def test_a_folder_that_holds_anything_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"thesis\.txt, which is no part of a trace"):
+        save_trace(draw_trace(build(), 0), tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
