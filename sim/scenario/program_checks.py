@@ -48,6 +48,7 @@ def check_programs(portal: Portal) -> Iterator[tuple[Path, str]]:
         yield from _check_references(path, program, portal)
         yield from _check_holding(path, program, portal)
         yield from _check_draws(path, program, portal)
+        yield from _check_items(path, program)
     yield from _check_chains(portal)
     yield from _check_deadlocks(portal)
 
@@ -68,6 +69,19 @@ def _check_references(
             yield (*path, index, key), "a job has no upload to transfer; use call or delay"
         elif name is not None and name not in known:
             yield (*path, index, key), f"{name!r} is no {kind}" + advice(name, known)
+
+
+def _check_items(path: Path, program: Sequence[Op]) -> Iterator[tuple[Path, str]]:
+    """Yield second items for one job: both would have one key, so the same luck."""
+    rows: dict[str, int] = {}
+    for index, row in enumerate(program):
+        if isinstance(row, Enqueue):
+            first = rows.setdefault(row.enqueue, index)
+            if first != index:
+                yield (
+                    (*path, index, "enqueue"),
+                    f"{row.enqueue!r} gets an item already, from row {first}; one at most",
+                )
 
 
 def _reference(row: Op, portal: Portal) -> tuple[str, str | None, str, Sequence[str]]:

@@ -141,6 +141,11 @@ BROKEN: list[tuple[str, object, str]] = [
     ("portal.endpoints.home.program.1", {"take": "app"}, "'app' is held already, since row 0"),
     ("portal.endpoints.home.program.0.take", "connection", "take app before it"),
     ("portal.jobs.sync.program.0", {"transfer": "uplink"}, "a job has no upload to transfer"),
+    (
+        "portal.endpoints.home.program",
+        [{"enqueue": "sync"}] * 2,
+        "gets an item already, from row 0",
+    ),
     ("portal.jobs.notify.then", "sync", "go round for ever: sync → notify → sync"),
     ("portal.jobs.notify.program", [{"enqueue": "notify"}], "round for ever: notify → notify"),
     (
