@@ -190,7 +190,7 @@ def render(comparison: Comparison) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"A {comparison.run_a}   B {comparison.run_b}")
+    table = Table(title=f"A {comparison.run_a}   B {comparison.run_b}", box=None, pad_edge=False)
     for column in ("metric", "A", "B", "B - A", f"{comparison.confidence:.0%} interval", "answer"):
         is_text = column in ("metric", "answer")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=column == "metric")
