@@ -1,5 +1,6 @@
 """Builders of small scenarios and of their demand, for tests of the simulator."""
 
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from sim.streams import child_keys, stream
 
 FLAT_DAY = [1.0] * 24
 """Hours of equal weight; the demand of a hand-made trace never asks for them."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work here and in child processes: what runs in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
