@@ -273,7 +273,18 @@ def _needed(scenario: Scenario, estimates: Iterable[Estimate], n: int) -> int:
 def workers(
     executor: Executor | None, processes: int | None, most: int
 ) -> Iterator[tuple[Executor, int | None]]:
-    """Give an executor, and how many tasks it should have at once."""
+    """Give an executor, and how many tasks it should have at once.
+
+    Parameters
+    ----------
+    executor : Executor or None
+        Somebody's own: given back as it is, with no limit. None: processes of this machine,
+        which end with the block, and with this process.
+    processes : int or None
+        How many processes; 1 runs in this one. None: one per processor.
+    most : int
+        Tasks there will be at most; more processes are not started.
+    """
     n_processes = min(os.cpu_count() or 1 if processes is None else processes, most)
     if executor is not None:
         yield executor, None

@@ -10,13 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from sim.results.files import read_table, table_file
 from sim.results.manifest import Manifest
-from sim.results.records import (
-    RECORDS_VERSION,
-    TABLES,
-    NoSuchRunError,
-    Records,
-    ResultsError,
-)
+from sim.results.records import RECORDS_VERSION, TABLES, NoSuchRunError, Records, ResultsError
 from sim.scenario.scenario import Scenario
 
 RESULTS = Path("results")

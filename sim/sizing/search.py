@@ -112,17 +112,16 @@ class _Search:
 
     def answer(self) -> Sizing:
         """Search, then confirm; a confirmation that fails makes the answer grow."""
-        before = self._before
         if not self._scenario.targets:
-            return self._unsized(before, "The scenario has no targets to meet.")
+            return self._unsized(self._before, "The scenario has no targets to meet.")
         if not self._knobs:
-            return self._unsized(before, "Nothing that could be sized carries any load.")
+            return self._unsized(self._before, "Nothing that could be sized carries any load.")
         counts = {knob.key: knob.start for knob in self._knobs}
         reason = self._grow(counts)
         if reason:
             return self._unsized(counts, reason)
         self._shrink(counts)
-        return self._confirmed(before, counts)
+        return self._confirmed(counts)
 
     def _grow(self, counts: Counts) -> str:
         """Grow the busiest count until the targets are met; returns why that was no use."""
@@ -167,7 +166,7 @@ class _Search:
                     low = middle + 1
             counts[knob.key] = high
 
-    def _confirmed(self, before: Counts, counts: Counts) -> Sizing:
+    def _confirmed(self, counts: Counts) -> Sizing:
         """Judge the answer on fresh replications, so strictly that the whole statement holds."""
         confidence = self._scenario.execution.confidence
         strict = 1 - (1 - confidence) / (len(self._scenario.targets) * CONFIRMATIONS)
@@ -176,11 +175,10 @@ class _Search:
             fresh = range(FRESH + number * n, FRESH + (number + 1) * n)
             trial = self._simulated(counts, fresh, strict, "confirming")
             if trial.meets:
-                return self._sizing(before, counts, trial, "")
+                return self._sizing(counts, trial, "")
             if number < CONFIRMATIONS - 1:
                 self._add(counts, trial)
         return self._sizing(
-            before,
             counts,
             trial,
             f"The smallest found did not hold on fresh replications {CONFIRMATIONS} times: "
@@ -220,14 +218,14 @@ class _Search:
 
     def _unsized(self, counts: Counts, reason: str) -> Sizing:
         trial = next(reversed(self._trials.values()), None)
-        return self._sizing(self._before, counts, trial, reason)
+        return self._sizing(counts, trial, reason)
 
-    def _sizing(self, before: Counts, counts: Counts, trial: Trial | None, reason: str) -> Sizing:
+    def _sizing(self, counts: Counts, trial: Trial | None, reason: str) -> Sizing:
         is_certified = trial is not None and not reason
         return Sizing(
             scenario=self._scenario,
             knobs=tuple(self._knobs),
-            before=before,
+            before=self._before,
             counts=counts,
             is_certified=is_certified,
             confidence=self._scenario.execution.confidence,
