@@ -36,7 +36,7 @@ evidence: $(VENV)/ready ## the longer checks that `make test` leaves out
 
 lock: $(VENV)/ready ## resolve the pinned requirements again
 	@$(RUN)/pip install -q uv
-	@$(RUN)/uv pip compile -q --universal --python-version 3.11 --group dev --no-header \
+	@$(RUN)/uv pip compile -q --universal --python-version 3.11 --all-extras --group dev --no-header \
 		--no-emit-index-url pyproject.toml -o .ci/requirements.txt
 
 clean: ## remove the environment and the caches

@@ -248,6 +248,8 @@ def _excess_until(event: Event, t_s: NDArray[np.float64]) -> NDArray[np.float64]
     since_s = np.clip(t_s, event.from_s, event.to_s) - event.from_s
     if event.kind == "surge":
         return peak * since_s
+    if event.kind == "ramp":
+        return peak * since_s**2 / (2.0 * (event.to_s - event.from_s))
     if event.kind == "deadline":
         length_s = event.to_s - event.from_s
         growth = np.exp((since_s - length_s) / scale_s) - math.exp(-length_s / scale_s)

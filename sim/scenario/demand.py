@@ -168,8 +168,9 @@ class JourneyDemand(Spec):
 class Event(Spec):
     """Demand that departs from the ordinary day."""
 
-    kind: Literal["surge", "flash_crowd", "deadline"]
-    """``surge`` constant; ``flash_crowd`` rises, then decays; ``deadline`` grows until it ends."""
+    kind: Literal["surge", "ramp", "flash_crowd", "deadline"]
+    """``surge`` constant; ``ramp`` from ordinary demand to the peak in a straight line;
+    ``flash_crowd`` rises, then decays; ``deadline`` grows until it ends."""
     from_s: Annotated[Seconds, Field(ge=0)] = 0.0
     """Start, s from the window's start (of a deadline: when growth begins)."""
     to_s: Annotated[Seconds, Field(ge=0)]
@@ -220,6 +221,9 @@ class Demand(Spec):
     """Demand of the window's days over the year's ordinary ones: a design day."""
     day_effect_cv: Annotated[float, Field(ge=0, le=3)] = 0.0
     """Coefficient of variation of the random (gamma) day effect, common to all journeys."""
+    think_factor: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """All think times are so many times the journeys': below 1 a load test of a minute holds whole
+    sessions."""
     interval_s: Annotated[Seconds, Field(gt=0, le=3600)] = 60.0
     """Resolution of the arrival rate, s."""
     journeys: dict[Name, JourneyDemand]

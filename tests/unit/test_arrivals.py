@@ -200,6 +200,11 @@ def surge(t, event):
     return event["factor"]
 
 
+def ramp(t, event):
+    length = event["to_s"] - event["from_s"]
+    return 1 + (event["factor"] - 1) * (t - event["from_s"]) / length
+
+
 def flash_crowd(t, event):
     since, rise, peak = t - event["from_s"], event["rise_s"], event["factor"] - 1
     return 1 + peak * (
@@ -211,7 +216,7 @@ def deadline(t, event):
     return 1 + (event["factor"] - 1) * math.exp((t - event["to_s"]) / event["scale_s"])
 
 
-@pytest.mark.parametrize("law", [surge, flash_crowd, deadline])
+@pytest.mark.parametrize("law", [surge, ramp, flash_crowd, deadline])
 @pytest.mark.parametrize("factor", [0.2, 8.0])
 @pytest.mark.parametrize("interval_s", [60.0, 777.0])
 def test_an_event_changes_each_interval_by_its_mean_factor(law, factor, interval_s):

@@ -40,7 +40,7 @@ BROKEN: list[tuple[str, object, str]] = [
     ("demand.hours.office", [0] * 24, "hours.office: at least one weight must be positive"),
     ("demand.calendar.holidays", {"20250101": "x"}, "'20250101' must be a date such as 2024-11-25"),
     ("demand.calendar.holidays", {"2025-13-01": "x"}, "'2025-13-01' must be a date such as"),
-    ("demand.events.0.kind", "panic", "'panic' must be one of surge, flash_crowd, deadline"),
+    ("demand.events.0.kind", "panic", "'panic' must be one of surge, ramp, flash_crowd, deadline"),
     ("demand.events.0.to_s", "5 min", "to_s 300 must be later than from_s 600"),
     ("seed", 1.5, "seed: 1.5 must be a whole number"),
     ("seed", -1, "seed: -1 must be at least 0"),

@@ -477,3 +477,10 @@ def test_a_folder_that_holds_anything_else_is_not_replaced(tmp_path: Path) -> No
     with pytest.raises(ResultsError, match=r"thesis\.txt, which is no part of a trace"):
         save_trace(draw_trace(build(), 0), tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_think_factor_shortens_thinking_and_nothing_else():
+    ordinary, hasty = draw_trace(build(), 0), draw_trace(build(think_factor=0.25), 0)
+    assert hasty.think_s == pytest.approx(ordinary.think_s * 0.25, rel=1e-12)
+    for name in ("arrival_s", "endpoint", "bytes_up", "flags", "key"):
+        assert np.array_equal(getattr(hasty, name), getattr(ordinary, name))
