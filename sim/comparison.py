@@ -222,6 +222,9 @@ class _Side:
     ) -> pa.Table:
         return self.run.table(name, columns, replication=replication)
 
+    def pieces(self, name: str, columns: Sequence[str], *, replication: int) -> Iterator[pa.Table]:
+        return self.run.pieces(name, columns, replication=replication)
+
 
 def _check_metrics(run: Run, metrics: Sequence[str]) -> None:
     groups = metric_groups(run.scenario)

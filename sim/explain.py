@@ -89,6 +89,15 @@ def answer(run: Run) -> "RenderableType":
 
     results = judge_all(run, run.scenario)
     head = headline(results)
+    sentence = Text(head.text, f"bold {_ANSWER_STYLES[head.answer]}")
+    parts: list[RenderableType] = [sentence, target_table(results)] if results else [sentence]
+    return Group(*parts, *(_plain(text, "yellow") for text in _to_mind(run, results)))
+
+
+def target_table(results: Iterable[TargetResult]) -> "RenderableType":
+    """Return the verdict on each target as a table: value, interval, what is wanted."""
+    from rich.text import Text
+
     table = _table("<", "<metric", ">value", ">interval", "<wanted")
     for result in results:
         verdict = result.verdict
@@ -99,9 +108,7 @@ def answer(run: Run) -> "RenderableType":
             interval(result.estimate),
             bound(result.target).replace("at most", "≤").replace("at least", "≥"),
         )
-    sentence = Text(head.text, f"bold {_ANSWER_STYLES[head.answer]}")
-    parts: list[RenderableType] = [sentence, table] if results else [sentence]
-    return Group(*parts, *(_plain(text, "yellow") for text in _to_mind(run, results)))
+    return table
 
 
 def _to_mind(run: Run, results: Iterable[TargetResult]) -> Iterator[str]:

@@ -6,18 +6,15 @@ Other packages add sub-commands through the entry-point group ``hoso.commands``:
 
 import errno
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import click
 
 from sim.cli.imports import import_group
-from sim.cli.terminal import console, load, progress_bar, save_report
+from sim.cli.options import Execution, execution_options, results_option, scenario_arguments
+from sim.cli.terminal import console, executor_at, load, progress_bar, save_report
 from sim.exit_codes import MET, MISSED, RUN_FAILED, USAGE_WRONG
-
-RESULTS = Path("results")
 
 _settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -55,40 +52,6 @@ def hoso() -> None:
     """
 
 
-def _scenario_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the scenario and its overrides to a command."""
-    command = click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change one value, such as demand.online_share=0.95; may be repeated.",
-    )(command)
-    return click.argument("scenario")(command)
-
-
-def _results_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--results",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=RESULTS,
-        show_default=True,
-        help="Folder of the runs.",
-    )(command)
-
-
-def _replications_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--replications", type=click.IntRange(1, 10_000), help="Instead of the scenario's number."
-    )(command)
-
-
-def _processes_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--processes", type=click.IntRange(1, 1024), help="Worker processes; default: all cores."
-    )(command)
-
-
 @hoso.command()
 def scenarios() -> None:
     """List the shipped scenarios."""
@@ -103,7 +66,7 @@ def scenarios() -> None:
 
 
 @hoso.command()
-@_scenario_arguments
+@scenario_arguments
 def explain(scenario: str, overrides: tuple[str, ...]) -> None:
     """Say what a scenario means, before anything runs.
 
@@ -119,17 +82,15 @@ def explain(scenario: str, overrides: tuple[str, ...]) -> None:
 
 
 @hoso.command()
-@_scenario_arguments
-@_replications_option
-@_processes_option
-@_results_option
+@scenario_arguments
+@execution_options
+@results_option
 @click.option("--report/--no-report", default=True, help="Write report.html beside the records.")
 @click.option("--fresh", is_flag=True, help="Do not resume an interrupted run.")
 def run(
     scenario: str,
     overrides: tuple[str, ...],
-    replications: int | None,
-    processes: int | None,
+    execution: Execution,
     results: Path,
     report: bool,
     fresh: bool,
@@ -143,21 +104,30 @@ def run(
     hoso run peak-hour
     hoso run peak-hour --replications 20
     hoso run my-city.yaml --set portal.tiers.app.servers=6 --no-report
+    hoso run peak-day --memory "4 GB" --processes 8
+    hoso run peak-hour --engine simpy
+    hoso run peak-day --replications 100 --cluster tcp://scheduler:8786
     """
     from sim.experiment import run_experiment
     from sim.explain import answer
     from sim.metrics import exit_code, judge_all
 
+    overrides = (*overrides, *execution.overrides)
     question = load(scenario, overrides)
-    with progress_bar("simulating") as progress:
+    with (
+        executor_at(execution.cluster, execution.engine) as executor,
+        progress_bar("simulating") as progress,
+    ):
         finished = run_experiment(
             question,
             results_root=results,
             overrides=overrides,
-            processes=processes,
-            replications=replications,
+            executor=executor,
+            processes=execution.processes,
+            replications=execution.replications,
             progress=progress,
             resume=not fresh,
+            engine=execution.engine,
         )
     console().print(answer(finished))
     if report:
@@ -169,7 +139,7 @@ def run(
 @hoso.command()
 @click.argument("a", metavar="RUN_A")
 @click.argument("b", metavar="RUN_B")
-@_results_option
+@results_option
 def compare(a: str, b: str, results: Path) -> None:
     """Show the differences between two runs, paired where they share their demand.
 
@@ -187,9 +157,8 @@ def compare(a: str, b: str, results: Path) -> None:
 
 
 @hoso.command()
-@_scenario_arguments
-@_replications_option
-@_processes_option
+@scenario_arguments
+@execution_options
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -198,8 +167,7 @@ def compare(a: str, b: str, results: Path) -> None:
 def size(
     scenario: str,
     overrides: tuple[str, ...],
-    replications: int | None,
-    processes: int | None,
+    execution: Execution,
     output: Path | None,
 ) -> None:
     """Find the smallest servers, workers and connections that meet the targets.
@@ -211,13 +179,24 @@ def size(
     \b
     hoso size peak-hour
     hoso size peak-hour --set demand.day_factor=4 --output big-day.yaml
+    hoso size peak-day --cluster tcp://scheduler:8786
     """
     from sim.sizing import render, write_override
     from sim.sizing import size as sized
 
-    question = load(scenario, overrides)
-    with progress_bar("sizing") as progress:
-        answer = sized(question, processes=processes, replications=replications, progress=progress)
+    question = load(scenario, (*overrides, *execution.overrides))
+    with (
+        executor_at(execution.cluster, execution.engine) as executor,
+        progress_bar("sizing") as progress,
+    ):
+        answer = sized(
+            question,
+            processes=execution.processes,
+            replications=execution.replications,
+            progress=progress,
+            executor=executor,
+            engine=execution.engine,
+        )
     console().print(render(answer))
     if answer.is_certified:
         path = output or Path(f"{question.name}-sized.yaml")
@@ -233,7 +212,7 @@ def size(
     type=click.Path(dir_okay=False, path_type=Path),
     help="HTML file to write; default: report.html in the first run's folder.",
 )
-@_results_option
+@results_option
 def report_command(runs: tuple[str, ...], output: Path | None, results: Path) -> None:
     """Write the report of one run, or of several side by side, as one HTML file.
 
@@ -248,7 +227,7 @@ def report_command(runs: tuple[str, ...], output: Path | None, results: Path) ->
 
 
 @hoso.command()
-@_scenario_arguments
+@scenario_arguments
 @click.option("--replication", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--output",
@@ -315,13 +294,13 @@ def _code_of(error: Exception) -> int | None:
     """Return the exit code of a failure that has a message for the planner."""
     from sim.demand import CatalogueError, DemandError
     from sim.demand.imports import ImportFileError
-    from sim.experiment import ExperimentError
+    from sim.experiment import ClusterError, ExperimentError
     from sim.results import NoSuchRunError, ResultsError
     from sim.scenario import ScenarioError
 
     usage = ScenarioError | DemandError | CatalogueError | ImportFileError | NoSuchRunError
     if isinstance(error, usage):
         return USAGE_WRONG
-    if isinstance(error, ExperimentError | ResultsError | OSError):
+    if isinstance(error, ExperimentError | ClusterError | ResultsError | OSError):
         return RUN_FAILED
     return None

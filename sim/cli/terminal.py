@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rich.console import Console
 
-    from sim.experiment import Progress
+    from sim.experiment import EngineName, Progress
     from sim.results import Run
     from sim.scenario.scenario import Scenario
 
@@ -54,6 +56,24 @@ def progress_bar(label: str) -> "Iterator[Progress]":
             bar.update(task, completed=done, total=total, detail=label)
 
         yield move
+
+
+def say(text: str) -> None:
+    """Say what is waited for, beside the answer."""
+    click.echo(f"hoso: {text}", err=True)
+
+
+@contextmanager
+def executor_at(cluster: str | None, engine: "EngineName") -> "Iterator[Executor | None]":
+    """Give the executor of a cluster; without one, make the engine ready here and give None."""
+    from sim.experiment import connected, make_ready
+
+    if cluster is None:
+        make_ready(engine, say)
+        yield None
+    else:
+        with connected(cluster, engine, say) as executor:
+            yield executor
 
 
 def save_report(runs: "Sequence[Run]", path: Path) -> None:

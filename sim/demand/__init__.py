@@ -7,7 +7,7 @@ from sim.demand.catalogue import (
     load_catalogue,
     save_catalogue,
 )
-from sim.demand.drawing import draw_trace
+from sim.demand.drawing import draw_trace, draw_trace_chunks, expected_size
 from sim.demand.errors import DemandError
 from sim.demand.trace import Trace, load_trace, save_trace
 
@@ -18,6 +18,8 @@ __all__ = [
     "Trace",
     "catalogue_of",
     "draw_trace",
+    "draw_trace_chunks",
+    "expected_size",
     "load_catalogue",
     "load_trace",
     "save_catalogue",

@@ -1,12 +1,12 @@
 """Drawing a trace: the sessions of one replication and all their requests, column by column."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.arrivals import RateProfile, day_effects, session_profiles
+from sim.demand.arrivals import day_effects, session_profiles
 from sim.demand.catalogue import catalogue_of
 from sim.demand.errors import DemandError
 from sim.demand.journeys import (
@@ -36,6 +36,9 @@ from sim.streams import child_keys, uniform_array
 
 MAX_REQUESTS = 200_000_000
 """A replication has at most so many requests: their columns take 27 bytes each in memory."""
+
+SESSION_BYTES = 80
+"""Memory a session takes while all are drawn, its requests apart: columns and their sorting."""
 
 UPLOAD = 2**32
 """Child of a request's key for its size; the children its service gives it are numbered lower."""
@@ -73,48 +76,148 @@ def draw_trace(scenario: Scenario, replication: int, catalogue: Catalogue | None
         When the catalogue is faulty.
     """
     catalogue = catalogue_of(scenario) if catalogue is None else catalogue
+    _check_size(expected_size(scenario, replication, catalogue).requests)
+    crowd = _Crowd.drawn(scenario, replication, catalogue)
+    return crowd.trace(slice(0, crowd.n_sessions))
+
+
+def draw_trace_chunks(
+    scenario: Scenario,
+    replication: int,
+    sessions_per_chunk: int,
+    catalogue: Catalogue | None = None,
+) -> Iterator[Trace]:
+    """Draw one replication piece by piece, for a trace that memory does not hold at once.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    replication : int
+        Which replication, >= 0.
+    sessions_per_chunk : int
+        Sessions of a piece, >= 1; the last may have fewer.
+    catalogue : Catalogue, optional
+        The scenario's procedures; read or generated when absent.
+
+    Yields
+    ------
+    Trace
+        Consecutive sessions; together :func:`draw_trace`, bit for bit. Without sessions, one empty
+        piece. All sessions, without their requests, stay in memory: ``SESSION_BYTES`` each.
+
+    Raises
+    ------
+    DemandError
+        When a journey never ends.
+    CatalogueError
+        When the catalogue is faulty.
+    """
+    catalogue = catalogue_of(scenario) if catalogue is None else catalogue
+    crowd = _Crowd.drawn(scenario, replication, catalogue)
+    for start in range(0, max(1, crowd.n_sessions), sessions_per_chunk):
+        yield crowd.trace(slice(start, min(start + sessions_per_chunk, crowd.n_sessions)))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSize:
+    """Mean numbers of sessions and of requests of one replication, given its days' effects."""
+
+    sessions: float
+    requests: float
+
+
+def expected_size(
+    scenario: Scenario, replication: int, catalogue: Catalogue | None = None
+) -> ExpectedSize:
+    """Return how large a trace will be, before it is drawn.
+
+    Raises
+    ------
+    DemandError
+        When a journey never ends.
+    CatalogueError
+        When the catalogue is faulty.
+    """
+    catalogue = catalogue_of(scenario) if catalogue is None else catalogue
+    requests = expected_requests(scenario, catalogue)
     profiles = session_profiles(scenario, day_effects(scenario, replication))
-    _check_size(profiles, expected_requests(scenario, catalogue))
-    services = catalogue.services
-    tables = compile_journeys(scenario)
-    sessions = draw_sessions(scenario, replication, profiles, services)
-    visits = walk(tables, sessions, services.fee_vnd > 0)
-    plan = _Plan.of(tables, lay_out(tables, services), sessions, visits)
-    columns = _Columns.empty(int(plan.first_request[-1]))
-    for block in _blocks(plan.first_request):
-        _write(plan, block, columns)
-    return Trace(
-        arrival_s=sessions.arrival_s,
-        journey=sessions.journey,
-        service=sessions.service,
-        channel=sessions.channel,
-        first_request=plan.first_request,
-        endpoint=columns.endpoint,
-        think_s=columns.think_s,
-        bytes_up=columns.bytes_up,
-        flags=columns.flags,
-        key=columns.key,
-        journeys=tables.journeys,
-        services=services.code,
-        channels=tuple(scenario.channels),
-        endpoints=tables.endpoints,
-        seed=scenario.seed,
-        replication=replication,
-        scenario_digest=scenario.digest(),
+    sessions = {name: profile.expected_counts.sum() for name, profile in profiles.items()}
+    return ExpectedSize(
+        sessions=float(sum(sessions.values())),
+        requests=float(sum(n * requests[name].sum() for name, n in sessions.items())),
     )
 
 
-def _check_size(
-    profiles: Mapping[str, RateProfile], requests: Mapping[str, NDArray[np.float64]]
-) -> None:
+def _check_size(requests: float) -> None:
     """Refuse what would not fit in memory before anything is drawn."""
-    total = sum(
-        profile.expected_counts.sum() * requests[name].sum() for name, profile in profiles.items()
-    )
-    if total > MAX_REQUESTS:
+    if requests > MAX_REQUESTS:
         raise DemandError(
-            f"the window yields about {total / 1e6:,.0f} million requests, more than "
+            f"the window yields about {requests / 1e6:,.0f} million requests, more than "
             f"{MAX_REQUESTS / 1e6:,.0f} million: shorten window.duration_s or lower the demand"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """All sessions of one replication; the requests of any of them can be written."""
+
+    scenario: Scenario
+    replication: int
+    scenario_digest: str
+    services: Catalogue
+    tables: JourneyTables
+    layouts: Layouts
+    sessions: Sessions
+
+    @classmethod
+    def drawn(cls, scenario: Scenario, replication: int, catalogue: Catalogue) -> "_Crowd":
+        """Return the sessions of a replication."""
+        services = catalogue.services
+        tables = compile_journeys(scenario)
+        profiles = session_profiles(scenario, day_effects(scenario, replication))
+        return cls(
+            scenario=scenario,
+            replication=replication,
+            scenario_digest=scenario.digest(),
+            services=services,
+            tables=tables,
+            layouts=lay_out(tables, services),
+            sessions=draw_sessions(scenario, replication, profiles, services),
+        )
+
+    @property
+    def n_sessions(self) -> int:
+        """Number of sessions."""
+        return len(self.sessions.arrival_s)
+
+    def trace(self, which: slice) -> Trace:
+        """Write the requests of consecutive sessions."""
+        sessions = self.sessions.part(which)
+        visits = walk(self.tables, sessions, self.services.fee_vnd > 0)
+        think_factor = self.scenario.demand.think_factor
+        plan = _Plan.of(self.tables, self.layouts, sessions, visits, think_factor)
+        columns = _Columns.empty(int(plan.first_request[-1]))
+        for block in _blocks(plan.first_request):
+            _write(plan, block, columns)
+        return Trace(
+            arrival_s=sessions.arrival_s,
+            journey=sessions.journey,
+            service=sessions.service,
+            channel=sessions.channel,
+            first_request=plan.first_request,
+            endpoint=columns.endpoint,
+            think_s=columns.think_s,
+            bytes_up=columns.bytes_up,
+            flags=columns.flags,
+            key=columns.key,
+            journeys=self.tables.journeys,
+            services=self.services.code,
+            channels=tuple(self.scenario.channels),
+            endpoints=self.tables.endpoints,
+            seed=self.scenario.seed,
+            replication=self.replication,
+            scenario_digest=self.scenario_digest,
         )
 
 
@@ -128,17 +231,24 @@ class _Plan:
     visits: Visits
     repeat: Index  # how many rounds a step has, by step
     first_request: Index  # where the requests of each session begin, and the end
+    think_factor: float
 
     @classmethod
     def of(
-        cls, tables: JourneyTables, layouts: Layouts, sessions: Sessions, visits: Visits
+        cls,
+        tables: JourneyTables,
+        layouts: Layouts,
+        sessions: Sessions,
+        visits: Visits,
+        think_factor: float,
     ) -> "_Plan":
         """Return the plan with the requests counted."""
         repeat = np.array([step.repeat for step in tables.steps], dtype=np.int64)
         per_visit = repeat[:, np.newaxis] * layouts.length[layouts.layout]
         variant = np.repeat(layouts.variant[sessions.service], np.diff(visits.first))
         before = group_starts(per_visit[visits.step, variant])
-        return cls(tables, layouts, sessions, visits, repeat, before[visits.first])
+        first_request = before[visits.first]
+        return cls(tables, layouts, sessions, visits, repeat, first_request, think_factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +310,7 @@ def _write(plan: _Plan, block: slice, columns: _Columns) -> None:
     columns.key[at] = child_keys(plan.sessions.key[session], number.astype(np.uint64))
     is_full = length > 0
     begins = at.start + group_starts(length)[:-1][is_full]
-    columns.think_s[begins] = _think_times(plan.tables, rounds, is_full)
+    columns.think_s[begins] = _think_times(plan.tables, rounds, is_full) * plan.think_factor
     columns.bytes_up[at] = _upload_sizes(plan.tables, rounds.step[round_of], columns.key[at])
 
 

@@ -48,6 +48,16 @@ class Sessions:
     channel: NDArray[np.int32]
     key: Keys
 
+    def part(self, which: slice) -> "Sessions":
+        """Return some of the sessions, as views."""
+        return Sessions(
+            arrival_s=self.arrival_s[which],
+            journey=self.journey[which],
+            service=self.service[which],
+            channel=self.channel[which],
+            key=self.key[which],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Visits:

@@ -20,6 +20,8 @@ from sim.results import ResultsError, written_whole
 TRACE_VERSION = 1
 """Version of the columns; a trace of another version is refused."""
 
+BITS_PER_BYTE = 8
+
 TOGETHER = 1
 """Flag of a request: sent at the same moment as the request before it."""
 WHILE_SYNCING = 2

@@ -7,7 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.metrics.samples import Floats, encoded
-from sim.results import OUTCOMES, Records, RecordSource
+from sim.results import OUTCOMES, RecordSource
+
+Flags = NDArray[np.bool_]
 
 _SLACK = 1e-9
 """Relative rounding of sums of float64 times."""
@@ -19,63 +21,147 @@ _STEP_BITS = 20
 _LARGEST_STEP = 1 << _STEP_BITS
 
 
+_SESSION_COLUMNS = ("session", "arrival_s", "end_s", "requests", "outcome")
+_REQUEST_COLUMNS = (
+    "session",
+    "step",
+    "attempt",
+    "due_s",
+    "sent_s",
+    "wait_s",
+    "response_s",
+    "outcome",
+)
+_DOSSIER_COLUMNS = (
+    "session",
+    "step",
+    "attempt",
+    "submitted_s",
+    "acknowledged_s",
+    "synced_s",
+    "outcome",
+)
+_LEVEL_COLUMNS = (
+    "station",
+    "from_s",
+    "to_s",
+    "busy_mean",
+    "queue_mean",
+    "queue_max",
+    "arrivals",
+    "departures",
+)
+
+
 def check_conservation(source: RecordSource) -> list[str]:
     """Return every identity the records break, one sentence each; none when they are sound.
 
     Parameters
     ----------
     source : RecordSource
-        Run or records; read one replication at a time.
+        Run or records; read one replication at a time, its requests some rows at a time.
     """
-    flaws: list[str] = []
-    for replication in source.replications:
-        records = Records(
-            **{
-                name: source.table(name, replication=replication)
-                for name in ("requests", "sessions", "dossiers", "levels")
-            }
+    return [
+        f"replication {replication}: {flaw}"
+        for replication in source.replications
+        for flaw in _flaws(source, replication)
+    ]
+
+
+def _flaws(source: RecordSource, replication: int) -> Iterator[str]:
+    sessions = source.table("sessions", _SESSION_COLUMNS, replication=replication)
+    dossiers = source.table("dossiers", _DOSSIER_COLUMNS, replication=replication)
+    attempts = _Attempts(sessions, dossiers)
+    for piece in source.pieces("requests", _REQUEST_COLUMNS, replication=replication):
+        attempts.add(piece)
+    yield from attempts.flaws()
+    yield from _session_flaws(sessions, attempts)
+    yield from _dossier_flaws(dossiers, attempts)
+    yield from _level_flaws(source.table("levels", _LEVEL_COLUMNS, replication=replication))
+
+
+class _Attempts:
+    """What the rows of requests, seen piece by piece, say of themselves and of others."""
+
+    def __init__(self, sessions: pa.Table, dossiers: pa.Table) -> None:
+        session = _integers(sessions, "session")
+        self._arrived_s = np.full(1 + int(session.max(initial=-1)), np.inf)
+        self._arrived_s[session] = _column(sessions, "arrival_s")
+        self._per_session = np.zeros(len(self._arrived_s), dtype=np.int64)
+        self._dossiers = _keys(dossiers)
+        self._is_answered = np.zeros(len(self._dossiers), dtype=np.bool_)
+        self._last_key = np.empty(0, dtype=np.int64)
+        self._broken: dict[str, int] = {}
+        self._n = 0
+
+    def add(self, piece: pa.Table) -> None:
+        """Look at the next rows."""
+        self._n += piece.num_rows
+        keys, session = _keys(piece), _integers(piece, "session")
+        names, codes = encoded(piece, "outcome")
+        is_ok = _is_in(names, codes, ("ok",))
+        self._is_answered |= np.isin(self._dossiers, keys[is_ok], kind="sort")
+        self._count(session)
+        for flaw, rows in self._of(piece, session).items():
+            self._note(f"requests: {flaw}", rows)
+        self._note("requests: unknown outcome", ~_is_in(names, codes, OUTCOMES))
+        self._note("requests: not sorted, or twice", np.diff(keys, prepend=self._last_key) <= 0)
+        self._last_key = keys[-1:]
+
+    def flaws(self) -> Iterator[str]:
+        """Yield what is wrong with the rows by themselves."""
+        for sentence, n in self._broken.items():
+            yield f"{sentence} ({n} of {self._n})"
+
+    def differ_from(self, session: NDArray[np.int64], stated: NDArray[np.int64]) -> Flags:
+        """Return which sessions have another number of rows than is stated of them."""
+        said = np.zeros(len(self._per_session), dtype=np.int64)
+        said[session] = stated
+        return np.not_equal(said, self._per_session)
+
+    def without_answer(self, acknowledged: Flags) -> Flags:
+        """Return which acknowledged dossiers have no request that was answered well."""
+        return acknowledged & ~self._is_answered
+
+    def _of(self, piece: pa.Table, session: NDArray[np.int64]) -> dict[str, Flags]:
+        due_s, sent_s, wait_s, response_s = (
+            _column(piece, name) for name in ("due_s", "sent_s", "wait_s", "response_s")
         )
-        flaws += [f"replication {replication}: {flaw}" for flaw in _flaws(records)]
-    return flaws
+        return {
+            "sent before due": sent_s < due_s - _slack(due_s),
+            "response_s negative or unknown": ~(response_s >= 0),
+            "wait_s negative or unknown": ~(wait_s >= 0),
+            "answered before sent": response_s < sent_s - due_s - _slack(sent_s),
+            "due before their session arrived": due_s < self._arrived_s[session] - _slack(due_s),
+        }
+
+    def _count(self, session: NDArray[np.int64]) -> None:
+        """Count the rows of each session; one that no row of sessions states counts too."""
+        counts = np.bincount(session, minlength=len(self._per_session))
+        counts[: len(self._per_session)] += self._per_session
+        self._per_session = counts
+        missing = len(counts) - len(self._arrived_s)
+        self._arrived_s = np.append(self._arrived_s, np.full(missing, np.inf))
+
+    def _note(self, sentence: str, rows: Flags) -> None:
+        n = int(np.count_nonzero(rows))
+        if n:
+            self._broken[sentence] = self._broken.get(sentence, 0) + n
 
 
-def _flaws(records: Records) -> Iterator[str]:
-    yield from _request_flaws(records.requests)
-    yield from _session_flaws(records.sessions, records.requests)
-    yield from _dossier_flaws(records.dossiers, records.requests)
-    yield from _level_flaws(records.levels)
-
-
-def _request_flaws(table: pa.Table) -> Iterator[str]:
-    due_s, sent_s, response_s = (_column(table, name) for name in ("due_s", "sent_s", "response_s"))
-    yield from _unknown(table, "requests", OUTCOMES)
-    yield from _broken("requests: not sorted, or twice", np.diff(_keys(table)) <= 0)
-    yield from _broken("requests: sent before due", sent_s < due_s - _slack(due_s))
-    yield from _broken("requests: response_s negative or unknown", ~(response_s >= 0))
-    yield from _broken("requests: wait_s negative or unknown", ~(_column(table, "wait_s") >= 0))
-    late_s = sent_s - due_s
-    yield from _broken("requests: answered before sent", response_s < late_s - _slack(sent_s))
-
-
-def _session_flaws(table: pa.Table, requests: pa.Table) -> Iterator[str]:
+def _session_flaws(table: pa.Table, attempts: _Attempts) -> Iterator[str]:
     arrival_s, end_s = _column(table, "arrival_s"), _column(table, "end_s")
-    session, of_request = _integers(table, "session"), _integers(requests, "session")
+    session = _integers(table, "session")
     yield from _unknown(table, "sessions", _SESSION_OUTCOMES)
     yield from _broken("sessions: not sorted, or twice", np.diff(session) <= 0)
     yield from _broken("sessions: end before arrival", ~(end_s >= arrival_s - _slack(arrival_s)))
-    size = 1 + max(int(session.max(initial=-1)), int(of_request.max(initial=-1)))
-    counts = np.bincount(of_request, minlength=size)
-    stated = np.zeros(size, dtype=np.int64)
-    stated[session] = _integers(table, "requests")
-    yield from _broken("sessions: requests differ from the rows of requests", counts != stated)
-    arrived_s = np.full(size, np.inf)
-    arrived_s[session] = arrival_s
-    due_s = _column(requests, "due_s")
-    early = due_s < arrived_s[of_request] - _slack(due_s)
-    yield from _broken("requests: due before their session arrived", early)
+    yield from _broken(
+        "sessions: requests differ from the rows of requests",
+        attempts.differ_from(session, _integers(table, "requests")),
+    )
 
 
-def _dossier_flaws(table: pa.Table, requests: pa.Table) -> Iterator[str]:
+def _dossier_flaws(table: pa.Table, attempts: _Attempts) -> Iterator[str]:
     submitted_s = _column(table, "submitted_s")
     acknowledged_s, synced_s = _column(table, "acknowledged_s"), _column(table, "synced_s")
     before_s = submitted_s - _slack(submitted_s)
@@ -87,12 +173,10 @@ def _dossier_flaws(table: pa.Table, requests: pa.Table) -> Iterator[str]:
     yield from _broken(
         "dossiers: outcome and acknowledged_s disagree", acknowledged == np.isnan(acknowledged_s)
     )
-    names, codes = encoded(requests, "outcome")
-    answered = np.sort(_keys(requests)[_is_in(names, codes, ("ok",))])
-    keys = _keys(table)
-    found = np.searchsorted(answered, keys, "right") > np.searchsorted(answered, keys, "left")
-    unanswered = acknowledged & ~found
-    yield from _broken("dossiers: acknowledged without a request answered well", unanswered)
+    yield from _broken(
+        "dossiers: acknowledged without a request answered well",
+        attempts.without_answer(acknowledged),
+    )
 
 
 def _level_flaws(table: pa.Table) -> Iterator[str]:
@@ -115,15 +199,13 @@ def _level_flaws(table: pa.Table) -> Iterator[str]:
     yield from _broken("levels: more departures than arrivals", _in_debt(table, order, codes))
 
 
-def _in_debt(
-    table: pa.Table, order: NDArray[np.int64], codes: NDArray[np.int32]
-) -> NDArray[np.bool_]:
+def _in_debt(table: pa.Table, order: NDArray[np.int64], codes: NDArray[np.int32]) -> Flags:
     """Return where more has left a station, since the start, than has come."""
     net = (_integers(table, "arrivals") - _integers(table, "departures"))[order]
     total = np.cumsum(net)
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     before = np.repeat(total[starts] - net[starts], np.diff(starts, append=len(net)))
-    in_debt: NDArray[np.bool_] = total < before
+    in_debt: Flags = total < before
     return in_debt
 
 
@@ -132,13 +214,11 @@ def _unknown(table: pa.Table, name: str, allowed: tuple[str, ...]) -> Iterator[s
     yield from _broken(f"{name}: unknown outcome", ~_is_in(names, codes, allowed))
 
 
-def _is_in(
-    names: list[str], codes: NDArray[np.int32], wanted: tuple[str, ...]
-) -> NDArray[np.bool_]:
+def _is_in(names: list[str], codes: NDArray[np.int32], wanted: tuple[str, ...]) -> Flags:
     return np.isin(codes, [code for code, name in enumerate(names) if name in wanted])
 
 
-def _broken(sentence: str, rows: NDArray[np.bool_]) -> Iterator[str]:
+def _broken(sentence: str, rows: Flags) -> Iterator[str]:
     n = int(np.count_nonzero(rows))
     if n:
         yield f"{sentence} ({n} of {len(rows)})"

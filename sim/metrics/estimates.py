@@ -161,15 +161,18 @@ class MetricReader:
 
     def read(self, source: RecordSource, replication: int, *, batched: bool = False) -> None:
         """Observe one replication; batches are needed only when it stays the only one."""
-        samples = ReplicationSamples(source, self._scenario, replication)
-        for metric, observations in self._observations.items():
+        samples = ReplicationSamples(source, self._scenario, replication, timed=batched)
+        # One quantity after the other: each column is read once, and memory holds one of them.
+        for metric in sorted(self._observations, key=lambda metric: metric.quantity):
             sample = samples.sample(metric)
             if _is_quantile(metric):
                 value = _of_sorted(samples.ordered(metric), metric)
             else:
                 value = statistic(sample, metric, samples.to_s - samples.from_s)
             batches = _batches(sample, metric, samples) if batched else None
-            observations[replication] = Observation(value, len(sample.values), batches)
+            self._observations[metric][replication] = Observation(
+                value, len(sample.values), batches
+            )
 
     def observations(self, replication: int) -> dict[MetricName, Observation]:
         """Return what one replication that has been read says, metric by metric."""
@@ -277,6 +280,7 @@ def _of_sorted(ordered: Floats, metric: MetricName) -> float:
 def _batches(sample: Sample, metric: MetricName, samples: ReplicationSamples) -> Floats:
     """Return the metric's value in each of ``N_BATCHES`` equal batches of the judged window."""
     span_s = (samples.to_s - samples.from_s) / N_BATCHES
+    assert sample.at_s is not None
     batch = ((sample.at_s - samples.from_s) / span_s).astype(np.int64)
     order = np.argsort(batch, kind="stable")
     edges = np.searchsorted(batch[order], np.arange(N_BATCHES + 1))
@@ -286,7 +290,7 @@ def _batches(sample: Sample, metric: MetricName, samples: ReplicationSamples) ->
 
 def _part(sample: Sample, rows: NDArray[np.int64]) -> Sample:
     weights = None if sample.weights is None else sample.weights[rows]
-    return Sample(sample.at_s[rows], sample.values[rows], weights)
+    return Sample(None, sample.values[rows], weights)
 
 
 def _why_none(metric: MetricName, values: dict[int, float], counts: Sequence[int]) -> str | None:

@@ -1,5 +1,7 @@
 """From the records of one replication to the numbers a metric is a statistic of."""
 
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -13,6 +15,7 @@ from sim.scenario.metric_names import ALL, JOURNEY_PREFIX, MetricName
 from sim.scenario.scenario import Scenario
 
 Floats = NDArray[np.float64]
+Values = NDArray[np.float64] | NDArray[np.bool_] | NDArray[np.int8]
 _Number = TypeVar("_Number", np.float64, np.int8, np.bool_)
 
 ELAPSED = ("ok", "timed_out", "abandoned")
@@ -37,16 +40,17 @@ class Sample:
 
     Attributes
     ----------
-    at_s : NDArray, shape (n,)
-        When each belongs to, s from the window's start, in [warm_up_s, duration_s).
+    at_s : NDArray, shape (n,), or None
+        When each belongs to, s from the window's start, in [warm_up_s, duration_s); None where
+        nobody asked.
     values : NDArray, shape (n,)
         The numbers; of a rate only how many there are counts.
     weights : NDArray, shape (n,), or None
         Weights in their mean; None for equal ones.
     """
 
-    at_s: Floats
-    values: NDArray[np.float64] | NDArray[np.bool_]
+    at_s: Floats | None
+    values: Values
     weights: Floats | None = None
 
 
@@ -59,7 +63,9 @@ def quantile(ordered: NDArray[np.float64], share: float) -> float:
 
 
 class ReplicationSamples:
-    """Samples of one replication; every column is read once and grouped by sorting once.
+    """Samples of one replication; of the requests, memory holds one column of numbers at a time.
+
+    Every column is read once when metrics of one quantity follow each other.
 
     Parameters
     ----------
@@ -69,9 +75,14 @@ class ReplicationSamples:
         Its scenario: the judged window, and which endpoints form a group.
     replication : int
         Which replication.
+    timed : bool
+        Whether samples of requests say when each was due.
     """
 
-    def __init__(self, source: RecordSource, scenario: Scenario, replication: int) -> None:
+    def __init__(
+        self, source: RecordSource, scenario: Scenario, replication: int, *, timed: bool = False
+    ) -> None:
+        self._timed = timed
         self._source = source
         self._scenario = scenario
         self._replication = replication
@@ -94,7 +105,7 @@ class ReplicationSamples:
         """Return the numbers of :meth:`sample`, sorted."""
         sample = self.sample(metric)
         if self._latest_ordered is None or self._latest_ordered[0] is not sample:
-            self._latest_ordered = (sample, np.sort(sample.values.astype(np.float64)))
+            self._latest_ordered = (sample, np.sort(sample.values.astype(np.float64, copy=False)))
         return self._latest_ordered[1]
 
     def _sample(self, metric: MetricName) -> Sample:
@@ -127,8 +138,10 @@ class ReplicationSamples:
 
     @cached_property
     def _requests(self) -> "_Requests":
-        table = self._read("requests", ["endpoint", "due_s", "wait_s", "response_s", "outcome"])
-        return _Requests(table, self._judged(_floats(table, "due_s")))
+        def pieces(columns: list[str]) -> Iterator[pa.Table]:
+            return self._source.pieces("requests", columns, replication=self._replication)
+
+        return _Requests(pieces, self._judged, timed=self._timed)
 
     def _sessions(self, journey: str, quantity: str) -> Sample:
         table = self._session_table
@@ -198,39 +211,77 @@ class ReplicationSamples:
 
 
 class _Requests:
-    """The judged attempts of one replication, sorted by endpoint."""
+    """The judged attempts of one replication, sorted by endpoint.
 
-    def __init__(self, table: pa.Table, judged: NDArray[np.bool_]) -> None:
-        names, codes = encoded(table, "endpoint")
-        rows = np.flatnonzero(judged)
-        # int16 sorts by radix, in time proportional to the rows.
-        kept = codes[rows].astype(np.int16)
-        rows = rows[np.argsort(kept, kind="stable")]
-        counts = np.bincount(kept, minlength=len(names))
-        ends = np.cumsum(counts)
+    What stays in memory is where they lie (4 bytes each) and how they ended (1 byte); of the times,
+    the column that was asked for last.
+    """
+
+    def __init__(
+        self,
+        pieces: Callable[[list[str]], Iterator[pa.Table]],
+        judged: Callable[[Floats], NDArray[np.bool_]],
+        *,
+        timed: bool,
+    ) -> None:
+        self._pieces = pieces
+        self._timed = timed
+        self._order = [_by_endpoint(piece, judged) for piece in pieces(["endpoint", "due_s"])]
+        counts: dict[str, int] = {}
+        for of_piece in self._order:
+            for name, rows in of_piece.items():
+                counts[name] = counts.get(name, 0) + len(rows)
+        ends = itertools.accumulate(counts.values())
         self._slices = {
-            name: slice(int(end - count), int(end))
-            for name, end, count in zip(names, ends, counts, strict=True)
+            name: slice(end - counts[name], end) for name, end in zip(counts, ends, strict=True)
         }
-        self._columns = {
-            name: _floats(table, name)[rows] for name in ("due_s", "wait_s", "response_s")
-        }
-        outcomes, outcome = encoded(table, "outcome")
-        known = np.array([OUTCOMES.index(name) for name in outcomes], dtype=np.int8)
-        self._outcome = known[outcome[rows]] if len(rows) else np.empty(0, dtype=np.int8)
-        self._is_elapsed = np.isin(self._outcome, [OUTCOMES.index(name) for name in ELAPSED])
+        self._n = sum(counts.values())
+        self._outcome = np.empty(self._n, dtype=np.int8)
+        self._fill(self._outcome, "outcome", _outcomes)
+        elapsed = [OUTCOMES.index(name) for name in ELAPSED]
+        self._is_elapsed = np.isin(self._outcome, elapsed)
+        self._latest: tuple[str, Floats] | None = None
 
     def sample(self, endpoints: tuple[str, ...] | None, quantity: str) -> Sample:
         """Return the numbers of some endpoints, or of all."""
-        at_s = self._select(self._columns["due_s"], endpoints)
+        at_s = self._select(self._due_s, endpoints) if self._timed else None
+        outcome = self._select(self._outcome, endpoints)
         if quantity == "rate_per_s":
-            return Sample(at_s, at_s)
+            return Sample(at_s, outcome)
         if quantity.endswith(_SHARE):
-            outcome = OUTCOMES.index(quantity.removesuffix(_SHARE))
-            return Sample(at_s, self._select(self._outcome, endpoints) == outcome)
+            return Sample(at_s, outcome == OUTCOMES.index(quantity.removesuffix(_SHARE)))
         is_elapsed = self._select(self._is_elapsed, endpoints)
-        values = self._select(self._columns[quantity], endpoints)
-        return Sample(at_s[is_elapsed], values[is_elapsed])
+        values = self._select(self._times(quantity), endpoints)
+        return Sample(None if at_s is None else at_s[is_elapsed], values[is_elapsed])
+
+    @cached_property
+    def _due_s(self) -> Floats:
+        return self._column("due_s")
+
+    def _times(self, quantity: str) -> Floats:
+        if self._latest is None or self._latest[0] != quantity:
+            self._latest = None  # before the next is read
+            self._latest = (quantity, self._column(quantity))
+        return self._latest[1]
+
+    def _column(self, name: str) -> Floats:
+        column = np.empty(self._n)
+        self._fill(column, name, _floats)
+        return column
+
+    def _fill(
+        self,
+        column: NDArray[_Number],
+        name: str,
+        values_of: Callable[[pa.Table, str], NDArray[_Number]],
+    ) -> None:
+        """Read a column, piece by piece, in the order of the endpoints."""
+        at = {endpoint: place.start for endpoint, place in self._slices.items()}
+        for piece, order in zip(self._pieces([name]), self._order, strict=True):
+            values = values_of(piece, name)
+            for endpoint, rows in order.items():
+                column[at[endpoint] : at[endpoint] + len(rows)] = values[rows]
+                at[endpoint] += len(rows)
 
     def _select(
         self, column: NDArray[_Number], endpoints: tuple[str, ...] | None
@@ -241,6 +292,25 @@ class _Requests:
             column[self._slices[name]] for name in endpoints if name in self._slices
         ]
         return parts[0] if len(parts) == 1 else np.concatenate([column[:0], *parts])
+
+
+def _by_endpoint(
+    piece: pa.Table, judged: Callable[[Floats], NDArray[np.bool_]]
+) -> dict[str, NDArray[np.uint32]]:
+    """Return the judged rows of each endpoint."""
+    names, codes = encoded(piece, "endpoint")
+    rows = np.flatnonzero(judged(_floats(piece, "due_s"))).astype(np.uint32)
+    # int16 sorts by radix, in time proportional to the rows.
+    kept = codes[rows].astype(np.int16)
+    rows = rows[np.argsort(kept, kind="stable")]
+    ends = np.cumsum(np.bincount(kept, minlength=len(names)))
+    return dict(zip(names, np.split(rows, ends[:-1]), strict=True)) if names else {}
+
+
+def _outcomes(table: pa.Table, column: str) -> NDArray[np.int8]:
+    names, codes = encoded(table, column)
+    known = np.array([OUTCOMES.index(name) for name in names], dtype=np.int8)
+    return known[codes]
 
 
 def encoded(table: pa.Table, column: str) -> tuple[list[str], NDArray[np.int32]]:

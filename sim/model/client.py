@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from simpy import Environment, Event
 from simpy.events import ProcessGenerator
 
-from sim.demand.trace import TOGETHER, WHILE_SYNCING, Trace
+from sim.demand.trace import BITS_PER_BYTE, TOGETHER, WHILE_SYNCING, Trace
 from sim.model.draws import JITTER_SLOT, PATIENCE_SLOT, Draws, Slot, draw_first
 from sim.model.job import Item
 from sim.model.operations import Program
@@ -18,8 +18,6 @@ from sim.model.visit import Visit
 from sim.scenario.demand import Client
 from sim.scenario.scenario import Scenario
 from sim.streams import child_key, uniform
-
-BITS_PER_BYTE = 8
 
 GONE: Outcome = -1
 """Not an outcome of the request: the client has left and lives on in another process."""

@@ -15,7 +15,7 @@ from sim.results.records import (
     written_whole,
 )
 from sim.results.store import Run, open_run, runs_in, scenarios_in
-from sim.results.writer import RunWriter, write_replication
+from sim.results.writer import RunWriter, replication_parts, write_replication
 
 __all__ = [
     "DOSSIERS",
@@ -32,6 +32,7 @@ __all__ = [
     "Run",
     "RunWriter",
     "open_run",
+    "replication_parts",
     "runs_in",
     "scenarios_in",
     "write_replication",

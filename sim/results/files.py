@@ -8,10 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.results.records import TABLES, Records, ResultsError, rows_of, written_whole
-
-_ROWS_PER_GROUP = 1 << 20
-"""Rows of a row group at most; a group never holds two replications."""
+from sim.results.records import (
+    ROWS_AT_ONCE,
+    TABLES,
+    Records,
+    ResultsError,
+    rows_of,
+    written_whole,
+)
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -21,41 +25,82 @@ def table_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.parquet"
 
 
-def save_records(records: Records, folder: Path) -> None:
-    """Write the records of one replication as a folder that appears complete or not at all.
+class RecordsWriter:
+    """Writes the tables of one replication part by part, in bounded memory.
+
+    However the rows are cut into parts, the files are the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._tables = {
+            name: _TableWriter(table_file(folder, name), schema) for name, schema in TABLES.items()
+        }
+
+    def append(self, records: Records) -> None:
+        """Append the next rows of each table; they follow, in order, those appended before.
+
+        Raises
+        ------
+        ResultsError
+            When a table has another schema.
+        """
+        for name, writer in self._tables.items():
+            writer.append(_checked(name, records.table(name)))
+
+    def finish(self) -> None:
+        """Write what is still in memory, and the files' ends."""
+        for writer in self._tables.values():
+            writer.finish()
+
+    def close(self) -> None:
+        """Close the files, finished or not."""
+        for writer in self._tables.values():
+            writer.close()
+
+
+@contextlib.contextmanager
+def saving(folder: Path) -> Iterator[RecordsWriter]:
+    """Give a writer into a folder that appears complete when the block succeeds, or not at all.
 
     Raises
     ------
     ResultsError
-        When a table has another schema, or the disk does not take it.
+        When the disk does not take it.
     """
     with writing(folder), written_whole(folder) as temporary:
         temporary.mkdir()
-        for name, schema in TABLES.items():
-            with _writer(table_file(temporary, name), schema) as writer:
-                _append(writer, name, records.table(name))
+        writer = RecordsWriter(temporary)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()
 
 
-def load_records(folder: Path) -> Records:
-    """Read what :func:`save_records` wrote, verifying every page.
+def check_files(folder: Path) -> None:
+    """Read what :func:`saving` wrote, verifying every page; memory holds one row group at a time.
 
     Raises
     ------
     ResultsError
         When a file is missing or damaged.
     """
-    return Records(**{name: read_table(folder, name) for name in TABLES})
+    for name in TABLES:
+        for _ in _groups_of(folder, name):
+            pass
 
 
 def save_concatenated(parts: Sequence[Path], folder: Path) -> None:
     """Write the tables of several folders, in the order given, into one existing folder.
 
-    Memory holds one table of one part at a time.
+    Memory holds one row group at a time.
     """
     for name, schema in TABLES.items():
-        with _writer(table_file(folder, name), schema) as writer:
+        with contextlib.closing(_TableWriter(table_file(folder, name), schema)) as writer:
             for part in parts:
-                _append(writer, name, read_table(part, name))
+                for group in _groups_of(part, name):
+                    writer.append(group)
+                writer.finish()
 
 
 def read_table(
@@ -83,20 +128,24 @@ def read_table(
     ResultsError
         When the file is missing or damaged, or is no table of this kind.
     """
-    path = table_file(folder, name)
     wanted = list(TABLES[name].names if columns is None else columns)
     read = wanted if replication is None else [*dict.fromkeys([*wanted, "replication"])]
-    try:
-        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
-            _check_schema(path, name, file.schema_arrow)
-            table = file.read_row_groups(_row_groups(file, replication), columns=read)
-    except FileNotFoundError as error:
-        raise ResultsError(f"{path}: not found; the run is not whole: run it again") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ResultsError(f"{path}: damaged, run it again: {error}") from error
+    with _opened(folder, name) as file:
+        table = file.read_row_groups(_row_groups(file, replication), columns=read)
     if replication is not None:
         table = rows_of(table, replication)
     return table.select(wanted)
+
+
+def read_pieces(
+    folder: Path, name: str, columns: Sequence[str], *, replication: int
+) -> Iterator[pa.Table]:
+    """Yield what :func:`read_table` returns, one row group after the other."""
+    wanted = list(columns)
+    with _opened(folder, name) as file:
+        for group in _row_groups(file, replication):
+            table = file.read_row_group(group, columns=[*dict.fromkeys([*wanted, "replication"])])
+            yield rows_of(table, replication).select(wanted)
 
 
 @contextlib.contextmanager
@@ -113,15 +162,64 @@ def writing(path: Path) -> Iterator[None]:
         raise ResultsError(f"{path}: cannot be written: {error}") from error
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+class _TableWriter:
+    """Writes row groups of one size, whatever the size of the pieces it is given."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        self._waiting: list[pa.Table] = []
+        self._n_waiting = 0
+
+    def append(self, table: pa.Table) -> None:
+        """Take rows; whole groups are written at once."""
+        self._waiting.append(table)
+        self._n_waiting += table.num_rows
+        if self._n_waiting >= ROWS_AT_ONCE:
+            self._write(self._n_waiting - self._n_waiting % ROWS_AT_ONCE)
+
+    def finish(self) -> None:
+        """Write the last, shorter group; what follows begins a new one."""
+        if self._n_waiting:
+            self._write(self._n_waiting)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, n: int) -> None:
+        rows = pa.concat_tables(self._waiting).unify_dictionaries()
+        for start in range(0, n, ROWS_AT_ONCE):
+            group = rows.slice(start, min(ROWS_AT_ONCE, n - start))
+            self._file.write_table(group.combine_chunks(), row_group_size=ROWS_AT_ONCE)
+        self._waiting = [rows.slice(n)]
+        self._n_waiting = rows.num_rows - n
 
 
-def _append(writer: pq.ParquetWriter, name: str, table: pa.Table) -> None:
+def _checked(name: str, table: pa.Table) -> pa.Table:
     if not table.schema.equals(TABLES[name]):
         raise ResultsError(f"table {name}: columns {table.schema.names}, not of this version")
-    if table.num_rows:
-        writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+    return table
+
+
+@contextlib.contextmanager
+def _opened(folder: Path, name: str) -> Iterator[pq.ParquetFile]:
+    """Open a table's file; what is wrong with it, now or when it is read, is a ResultsError."""
+    path = table_file(folder, name)
+    try:
+        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+            _check_schema(path, name, file.schema_arrow)
+            yield file
+    except FileNotFoundError as error:
+        raise ResultsError(f"{path}: not found; the run is not whole: run it again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ResultsError(f"{path}: damaged, run it again: {error}") from error
+
+
+def _groups_of(folder: Path, name: str) -> Iterator[pa.Table]:
+    """Yield the row groups of a table."""
+    with _opened(folder, name) as file:
+        for group in range(file.metadata.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def _check_schema(path: Path, name: str, schema: pa.Schema) -> None:

@@ -8,8 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-VERSIONED = ("numpy", "simpy", "pyarrow")
-"""Packages whose version may change the records."""
+VERSIONED = ("numpy", "pyarrow")
+"""Packages whose version may change the records, whatever made them."""
+
+ENGINES = {"simpy": ("simpy",), "compiled": ("numba",), "locust": ("locust",)}
+"""What makes records → packages whose version may change those it makes."""
 
 
 class Host(BaseModel):
@@ -34,6 +37,8 @@ class Manifest(BaseModel):
     """Version of this package."""
     source: Literal["simulated", "measured"]
     """Where the records come from."""
+    engine: str = "simpy"
+    """What made them: ``simpy``, ``compiled`` or ``locust``; runs that do not say were SimPy's."""
     scenario: dict[str, JsonValue]
     """The resolved scenario."""
     scenario_digest: str
@@ -65,10 +70,11 @@ def hoso_version() -> str:
     return importlib.metadata.version("hoso")
 
 
-def software_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide the records."""
-    packages = {name: importlib.metadata.version(name) for name in VERSIONED}
-    return {"python": platform.python_version()} | packages
+def software_versions(engine: str = "simpy") -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide the records of an engine."""
+    packages = (*VERSIONED, *ENGINES[engine])
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version()} | versions
 
 
 def this_host() -> Host:

@@ -13,6 +13,9 @@ import pyarrow as pa
 RECORDS_VERSION = 1
 """Version of the tables; a run of another version is refused."""
 
+ROWS_AT_ONCE = 1 << 20
+"""Rows of a row group, and of a piece, at most; a group never holds two replications."""
+
 OUTCOMES = ("ok", "rejected", "timed_out", "failed", "abandoned")
 """How a request ended. Rejected: refused at a full queue. Timed out: a limit on the server's side.
 Failed: an error answer. Abandoned: the client's patience, or the run, ended before the answer."""
@@ -105,6 +108,9 @@ class RecordSource(Protocol):
     ) -> pa.Table:
         """Return columns of a table of ``TABLES``, of all replications or of one."""
 
+    def pieces(self, name: str, columns: Sequence[str], *, replication: int) -> Iterator[pa.Table]:
+        """Yield columns of one replication's table, some rows after the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
@@ -152,6 +158,12 @@ class Records:
         if replication is not None:
             table = rows_of(table, replication)
         return table if columns is None else table.select(list(columns))
+
+    def pieces(self, name: str, columns: Sequence[str], *, replication: int) -> Iterator[pa.Table]:
+        """Yield columns of one replication's table, ``ROWS_AT_ONCE`` rows after the other."""
+        table = self.table(name, columns, replication=replication)
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            yield table.slice(start, ROWS_AT_ONCE)
 
 
 def rows_of(table: pa.Table, replication: int) -> pa.Table:

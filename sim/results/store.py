@@ -1,14 +1,14 @@
 """Runs on disk: ``results/<scenario>/<run>/``, complete or absent."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 from pydantic import JsonValue, ValidationError
 
-from sim.results.files import read_table, table_file
+from sim.results.files import read_pieces, read_table, table_file
 from sim.results.manifest import Manifest
 from sim.results.records import RECORDS_VERSION, TABLES, NoSuchRunError, Records, ResultsError
 from sim.scenario.scenario import Scenario
@@ -102,6 +102,10 @@ class Run:
             When the file is missing or damaged.
         """
         return read_table(self.path, name, columns, replication=replication)
+
+    def pieces(self, name: str, columns: Sequence[str], *, replication: int) -> Iterator[pa.Table]:
+        """Yield columns of one replication's table, one row group after the other."""
+        return read_pieces(self.path, name, columns, replication=replication)
 
     def records(self, replication: int | None = None) -> Records:
         """Return the four tables, of all replications or of one."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -14,7 +14,14 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from sim.results.files import load_records, read_table, save_concatenated, save_records, writing
+from sim.results.files import (
+    check_files,
+    read_pieces,
+    read_table,
+    save_concatenated,
+    saving,
+    writing,
+)
 from sim.results.manifest import Manifest, hoso_version, software_versions, this_host
 from sim.results.records import RECORDS_VERSION, Records, ResultsError, written_whole
 from sim.results.store import MANIFEST, SUMMARY, Run
@@ -22,6 +29,7 @@ from sim.scenario.scenario import Scenario
 
 Source = Literal["simulated", "measured"]
 
+_USUAL_ENGINE = {"simulated": "simpy", "measured": "locust"}
 _DIGEST_SHOWN = 6
 """Hex digits of the scenario's digest in a run's name."""
 _LOCK = "lock"
@@ -36,6 +44,7 @@ class _Origin(BaseModel):
     records_version: int
     hoso_version: str
     source: Source
+    engine: str
     scenario_digest: str
     versions: dict[str, str]
 
@@ -79,12 +88,13 @@ class RunWriter:
         *,
         overrides: Sequence[str] = (),
         source: Source = "simulated",
+        engine: str | None = None,
         resume: bool = True,
     ) -> "RunWriter":
         """Go on with an interrupted run of the same question, or begin one.
 
-        The same question: the same digest (and thereby seed), by the same versions. A folder
-        another living process writes into is left alone.
+        The same question: the same digest (and thereby seed), by the same engine and versions. A
+        folder another living process writes into is left alone.
 
         Parameters
         ----------
@@ -96,6 +106,8 @@ class RunWriter:
             ``--set`` texts that were applied, for the manifest.
         source : {"simulated", "measured"}
             Where the records come from.
+        engine : str, optional
+            What makes them, one of ``ENGINES``; absent: SimPy simulates, Locust measures.
         resume : bool
             Whether to look for an interrupted run; its damaged replications are dropped.
 
@@ -104,12 +116,14 @@ class RunWriter:
         ResultsError
             When the store cannot be written.
         """
+        maker = engine or _USUAL_ENGINE[source]
         origin = _Origin(
             records_version=RECORDS_VERSION,
             hoso_version=hoso_version(),
             source=source,
+            engine=maker,
             scenario_digest=scenario.digest(),
-            versions=software_versions(),
+            versions=software_versions(maker),
         )
         home = root / scenario.name
         with writing(home):
@@ -145,6 +159,11 @@ class RunWriter:
         wanted = self.replications if replication is None else (replication,)
         parts = [_part(self.folder, index) for index in wanted]
         return pa.concat_tables([read_table(part, name, columns) for part in parts])
+
+    def pieces(self, name: str, columns: Sequence[str], *, replication: int) -> Iterator[pa.Table]:
+        """Yield columns of a stored replication's table, one row group after the other."""
+        part = _part(self.folder, replication)
+        return read_pieces(part, name, columns, replication=replication)
 
     def has(self, replication: int) -> bool:
         """Return whether a replication is stored."""
@@ -231,7 +250,7 @@ class RunWriter:
         for index in _replications(self.folder):
             part = _part(self.folder, index)
             try:
-                load_records(part)
+                check_files(part)
             except ResultsError:
                 shutil.rmtree(part)
 
@@ -259,11 +278,43 @@ def write_replication(folder: Path, replication: int, records: Records) -> None:
         When the tables are not of this version or of another replication, or the disk is full;
         nothing half-written stays.
     """
-    if not set(records.replications) <= {replication}:
-        raise ResultsError(
-            f"records of replication {replication} hold rows of {records.replications}"
-        )
-    save_records(records, _part(folder, replication))
+    with replication_parts(folder, replication) as append:
+        append(records)
+
+
+@contextlib.contextmanager
+def replication_parts(folder: Path, replication: int) -> Iterator[Callable[[Records], None]]:
+    """Store one replication part by part, for records that memory does not hold at once.
+
+    Parameters
+    ----------
+    folder : Path
+        ``RunWriter.folder``.
+    replication : int
+        Its index, >= 0; what was stored under it before is replaced.
+
+    Yields
+    ------
+    callable
+        Takes the next rows of each table, in their final order. The replication is stored when
+        the block succeeds; otherwise nothing of it stays. However it is cut, the files are those of
+        :func:`write_replication`.
+
+    Raises
+    ------
+    ResultsError
+        See :func:`write_replication`.
+    """
+
+    def append(records: Records) -> None:
+        if not set(records.replications) <= {replication}:
+            raise ResultsError(
+                f"records of replication {replication} hold rows of {records.replications}"
+            )
+        writer.append(records)
+
+    with saving(_part(folder, replication)) as writer:
+        yield append
 
 
 def _part(folder: Path, replication: int) -> Path:

@@ -1,5 +1,6 @@
 """Cross-checks: what the schema cannot see because it concerns several parts of a scenario."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
@@ -27,6 +28,7 @@ def check_scenario(scenario: Scenario) -> Iterator[Finding]:
     yield from check_names(scenario)
     yield from check_faults(scenario)
     yield from check_targets(scenario)
+    yield from check_abort_rules(scenario)
 
 
 def check_demand(scenario: Scenario) -> Iterator[Finding]:
@@ -102,6 +104,30 @@ def check_targets(scenario: Scenario) -> Iterator[Finding]:
             check_metric(parse_metric(target.metric), groups)
         except ValueError as error:
             yield ("targets", index, "metric"), f"{target.metric!r}: {error}"
+
+
+def check_abort_rules(scenario: Scenario) -> Iterator[Finding]:
+    """Yield abort rules on what a second of a load test does not show, and impossible bounds."""
+    groups = metric_groups(scenario)
+    for index, rule in enumerate(scenario.abort):
+        path: Path = ("abort", index)
+        try:
+            metric = parse_metric(rule.metric)
+            check_metric(metric, groups)
+        except ValueError as error:
+            yield (*path, "metric"), f"{rule.metric!r}: {error}"
+            continue
+        is_share = metric.quantity.endswith("_share")
+        if groups[metric.group] != "requests" or not (is_share or metric.quantity == "response_s"):
+            yield (
+                (*path, "metric"),
+                f"{rule.metric!r} is not seen second by second; allowed: response_s and the "
+                "shares of all, of an endpoint or of a group of endpoints",
+            )
+        for key, bound in (("above", rule.above), ("below", rule.below)):
+            if bound is not None and not 0 <= bound <= (1 if is_share else math.inf):
+                limit = "a share between 0 and 1" if is_share else "at least 0"
+                yield (*path, key), f"{bound:g} must be {limit}"
 
 
 def _check_target(fault: Fault, scenario: Scenario, path: Path) -> Iterator[Finding]:

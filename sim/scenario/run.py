@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.scenario.base import Name, Share, Spec
-from sim.scenario.quantities import Seconds
+from sim.scenario.quantities import Bytes, Seconds
 
 Positive = Annotated[Seconds, Field(gt=0)]
 
@@ -113,6 +113,27 @@ class Target(Spec):
         return self
 
 
+class AbortRule(Spec):
+    """When a load test stops early; the simulator ignores it."""
+
+    metric: str
+    """Metric of requests, second by second, such as ``all.failed_share``."""
+    above: Seconds | None = None
+    """Stops when the metric stays above this, in its unit."""
+    below: Seconds | None = None
+    """Stops when the metric stays below this, in its unit."""
+    for_s: Positive = 10.0
+    """How long without interruption, s."""
+    grace_s: Annotated[Seconds, Field(ge=0)] = 30.0
+    """How long after the start nothing is judged, s."""
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> "AbortRule":
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give above or below, exactly one")
+        return self
+
+
 class Budget(Spec):
     """What the city may spend, and what capacity costs."""
 
@@ -137,6 +158,10 @@ class Execution(Spec):
     """Confidence of every interval."""
     level_interval_s: Positive = 60.0
     """Length of the intervals over which utilisation and queues are averaged, s."""
+    memory: Annotated[Bytes, Field(ge=64e6)] | None = None
+    """Memory that all processes of a machine together may take, bytes, such as ``4 GB``; absent:
+    half of the machine's. Replications that do not fit are simulated piece by piece, with the same
+    records."""
 
     @model_validator(mode="after")
     def _check_replications(self) -> "Execution":

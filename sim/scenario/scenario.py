@@ -9,7 +9,7 @@ from pydantic import Field
 from sim.scenario.base import Name, Spec
 from sim.scenario.demand import Catalogue, Channel, Client, Demand, Journey, SharedData
 from sim.scenario.portal import Portal
-from sim.scenario.run import Budget, City, Execution, Fault, Target, Window
+from sim.scenario.run import AbortRule, Budget, City, Execution, Fault, Target, Window
 
 
 class Scenario(Spec):
@@ -47,6 +47,8 @@ class Scenario(Spec):
     """What breaks."""
     targets: tuple[Target, ...] = ()
     """What must hold."""
+    abort: tuple[AbortRule, ...] = ()
+    """When a load test stops early."""
     budget: Budget | None = None
     """What it may cost."""
     execution: Execution = Execution()
@@ -55,8 +57,9 @@ class Scenario(Spec):
     def digest(self) -> str:
         """Return a hash of everything that decides the records, 16 hex digits.
 
-        Names, texts, targets, budget and execution's counts do not; two scenarios with one digest
-        give the same records for the same replication. A catalogue file counts by its content.
+        Names, texts, targets, budget, execution's counts and memory do not; two scenarios with one
+        digest give the same records for the same replication. A catalogue file counts by its
+        content.
         """
         decisive = self.model_dump_json(
             exclude={
@@ -66,6 +69,7 @@ class Scenario(Spec):
                 "city": True,
                 "shared_data": True,
                 "targets": True,
+                "abort": True,
                 "budget": True,
                 "catalogue": {"file"},
                 "execution": {
@@ -73,6 +77,7 @@ class Scenario(Spec):
                     "max_replications",
                     "relative_half_width",
                     "confidence",
+                    "memory",
                 },
             }
         )

@@ -1,16 +1,27 @@
 """The search: screen by formulas, walk on simulations, confirm on fresh ones."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 
 from sim.analytic import predict
-from sim.engine import simulate as simulate_replication
-from sim.experiment import ExperimentError, workers
+from sim.demand.trace_cache import TraceCache
+from sim.experiment import (
+    DEFAULT_ENGINE,
+    ClusterError,
+    ClusterExecutor,
+    EngineName,
+    ExperimentError,
+    Simulate,
+    Tell,
+    make_ready,
+    processes_of,
+    processes_that_fit,
+    workers,
+)
 from sim.scenario.scenario import Scenario
 from sim.sizing.answer import Sizing, Step
 from sim.sizing.knobs import Counts, Knob, counts_of, knobs_of, with_counts
-from sim.sizing.trial import Runner, Simulate, Trial, try_candidate
+from sim.sizing.trial import Runner, Trial, try_candidate
 
 Progress = Callable[[int, int, str], None]
 
@@ -33,7 +44,9 @@ def size(
     replications: int | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
-    simulate: Simulate = simulate_replication,
+    engine: EngineName = DEFAULT_ENGINE,
+    tell: Tell | None = None,
+    simulate: Simulate | None = None,
 ) -> Sizing:
     """Find the smallest counts of servers, cores, workers and connections that meet the targets.
 
@@ -49,15 +62,20 @@ def size(
     scenario : Scenario
         The question; its targets decide.
     processes : int, optional
-        Worker processes; absent: all cores.
+        Replications that run at the same time; absent: one per core. The answer does not depend on
+        it.
     replications : int, optional
         Replications of a trial; absent: the scenario's. The confirmation takes twice as many.
     progress : callable, optional
         Called with (replications done, expected at least, what is being tried).
     executor : Executor, optional
         Where replications run instead of a process pool.
+    engine : {"compiled", "simpy"}
+        What simulates.
+    tell : callable, optional
+        Told what is waited for before the first replication.
     simulate : callable, optional
-        The engine.
+        What simulates instead of the engine.
 
     Returns
     -------
@@ -67,7 +85,7 @@ def size(
     Raises
     ------
     ExperimentError
-        When a worker process died.
+        When the engine cannot run here, a replication does not fit in memory, or a worker died.
 
     References
     ----------
@@ -75,11 +93,22 @@ def size(
     methods, Annals of Operations Research 127: service levels by simulation on common random
     numbers. Glasserman and Yao (1992) on when common random numbers help.
     """
-    at_once = processes or os.cpu_count() or 1
+    at_once = processes_of(processes)
+    if isinstance(executor, ClusterExecutor):
+        at_once = max(1, executor.n_threads)
+    if executor is None:
+        at_once = processes_that_fit(engine, scenario, at_once)
+        if simulate is None:
+            make_ready(engine, tell)
     try:
-        with workers(executor, at_once, at_once) as (pool, _):
-            search = _Search(scenario, pool, at_once, simulate, replications, progress)
-            return search.answer()
+        with (
+            TraceCache.temporary(scenario) as traces,
+            workers(scenario, executor, at_once, at_once) as pool,
+        ):
+            run = Runner(pool.executor, at_once, traces, engine, simulate)
+            return _Search(scenario, run, replications, progress).answer()
+    except ClusterError as error:
+        raise ExperimentError(str(error)) from error
     except BrokenExecutor as error:
         raise ExperimentError(
             "a worker process died while sizing, killed or out of memory; try fewer --processes"
@@ -92,9 +121,7 @@ class _Search:
     def __init__(
         self,
         scenario: Scenario,
-        executor: Executor,
-        at_once: int,
-        simulate: Simulate,
+        run: Runner,
         replications: int | None,
         progress: Progress | None,
     ) -> None:
@@ -103,7 +130,7 @@ class _Search:
         self._before = counts_of(scenario, self._knobs)
         self._stations = list(dict.fromkeys(knob.station for knob in self._knobs))
         self._replications = range(max(2, replications or scenario.execution.replications))
-        self._run = Runner(executor, at_once, simulate, self._ran)
+        self._run = run
         self._progress = progress
         self._done = 0
         self._label = ""
@@ -204,6 +231,7 @@ class _Search:
             replications,
             confidence,
             self._run,
+            ran=self._ran,
         )
         why = label if trial.meets else f"{label}: {trial.misses[0].target.metric} not met"
         self._steps.append(Step(dict(counts), trial.meets, why))

@@ -1,16 +1,18 @@
 """Trials: candidates simulated on common random numbers, and judged."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass
 
+from sim.demand.trace_cache import TraceCache
+from sim.experiment import EngineName, Simulate, simulator
 from sim.metrics import Estimate, MetricReader, TargetResult, judged
 from sim.metrics.estimates import Observation, combine
-from sim.results import Records
 from sim.scenario.metric_names import MetricName, parse_metric
 from sim.scenario.scenario import Scenario
 
-Simulate = Callable[[Scenario, int], Records]
 Observations = dict[MetricName, Observation]
 
 
@@ -52,14 +54,37 @@ def utilisation_of(station: str) -> str:
     return f"{station}.utilisation.mean"
 
 
-def observe(
-    simulate: Simulate, scenario: Scenario, replication: int, metrics: Sequence[str]
-) -> Observations:
-    """Simulate one replication and keep only what is judged: small enough to send anywhere."""
-    records = simulate(scenario, replication)
-    reader = MetricReader(scenario, metrics)
-    reader.read(records, replication)
-    return reader.observations(replication)
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Simulates replications of one candidate and keeps only what is judged.
+
+    Attributes
+    ----------
+    scenario : Scenario
+        The candidate.
+    metrics : tuple of str
+        What is judged.
+    traces : TraceCache
+        The demand, the same for all candidates.
+    engine : EngineName
+        What simulates.
+    simulate : Simulate or None
+        What simulates instead.
+    """
+
+    scenario: Scenario
+    metrics: tuple[str, ...]
+    traces: TraceCache
+    engine: EngineName
+    simulate: Simulate | None
+
+    def __call__(self, replication: int) -> Observations:
+        """Return what one replication says: small enough to send anywhere."""
+        simulate = self.simulate or simulator(self.engine)
+        records = simulate(self.scenario, replication, self.traces.trace(replication))
+        reader = MetricReader(self.scenario, self.metrics)
+        reader.read(records, replication)
+        return reader.observations(replication)
 
 
 def try_candidate(
@@ -68,20 +93,24 @@ def try_candidate(
     replications: Sequence[int],
     confidence: float,
     run: "Runner",
+    *,
+    ran: Callable[[], None],
 ) -> Trial:
     """Simulate and judge one candidate.
 
-    Replications come in rounds of as many as run at once. After a round in which every replication
-    seen so far (two at least) misses one same target by itself, the rest is left out: common
-    random numbers make the next ones miss it too.
+    Once every replication seen so far (two at least) misses one same target by itself, the rest is
+    left out: common random numbers make the next ones miss it too. They are looked at in their
+    order, so the trial does not depend on how many run at once.
     """
     targets = scenario.targets
     metrics = [*{target.metric: None for target in targets}, *map(utilisation_of, stations)]
     seen: dict[int, Observations] = {}
-    for start in range(0, len(replications), run.at_once):
-        seen |= run(scenario, replications[start : start + run.at_once], metrics)
-        if len(seen) > 1 and _is_hopeless(scenario, seen):
-            break
+    with closing(run(scenario, replications, metrics)) as observed:
+        for replication, observations in observed:
+            seen[replication] = observations
+            ran()
+            if len(seen) > 1 and _is_hopeless(scenario, seen):
+                break
     estimates = {
         metric: combine(
             parse_metric(metric),
@@ -94,7 +123,7 @@ def try_candidate(
 
 
 class Runner:
-    """Runs replications of a candidate on an executor, and counts them.
+    """Runs replications of candidates on an executor.
 
     Parameters
     ----------
@@ -102,35 +131,45 @@ class Runner:
         Where they run.
     at_once : int
         How many run at the same time.
-    simulate : Simulate
-        The engine.
-    ran : callable
-        Called after each replication.
+    traces : TraceCache
+        Their demand.
+    engine : {"compiled", "simpy"}
+        What simulates.
+    simulate : Simulate or None
+        What simulates instead.
     """
 
     def __init__(
-        self, executor: Executor, at_once: int, simulate: Simulate, ran: Callable[[], None]
+        self,
+        executor: Executor,
+        at_once: int,
+        traces: TraceCache,
+        engine: EngineName,
+        simulate: Simulate | None,
     ) -> None:
         self._executor = executor
-        self.at_once = at_once
+        self._at_once = at_once
+        self._traces = traces
+        self._engine = engine
         self._simulate = simulate
-        self._ran = ran
 
     def __call__(
         self, scenario: Scenario, replications: Sequence[int], metrics: Sequence[str]
-    ) -> dict[int, Observations]:
-        """Return the observations of each replication."""
-        running = {
-            replication: self._executor.submit(
-                observe, self._simulate, scenario, replication, metrics
-            )
-            for replication in replications
-        }
-        done = {}
-        for replication, future in running.items():
-            done[replication] = future.result()
-            self._ran()
-        return done
+    ) -> Generator[tuple[int, Observations], None, None]:
+        """Yield the observations of each replication, in order; what nobody asks for is not run."""
+        observe = Observe(scenario, tuple(metrics), self._traces, self._engine, self._simulate)
+        waiting = deque(replications)
+        running: deque[tuple[int, Future[Observations]]] = deque()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self._at_once:
+                    replication = waiting.popleft()
+                    running.append((replication, self._executor.submit(observe, replication)))
+                replication, future = running.popleft()
+                yield replication, future.result()
+        finally:
+            for _, future in running:
+                future.cancel()
 
 
 def _is_hopeless(scenario: Scenario, seen: dict[int, Observations]) -> bool:

@@ -1,4 +1,4 @@
-"""Experiments: the replications of a scenario on any executor, until the answer is precise enough.
+"""Replications of a scenario on any executor, until the answer is precise enough.
 
 A replication is addressed directly, so whoever runs it needs only the scenario and its index. A
 worker stores its records itself when it sees the store's folder (processes of this machine, or a
@@ -7,40 +7,37 @@ as plain buffers. Nothing needs to be configured, and no records travel twice.
 """
 
 import math
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
+from sim.experiment.engines import (
+    DEFAULT_ENGINE,
+    EngineName,
+    Tell,
+    make_ready,
+    simulator,
+    versions_for,
+)
+from sim.experiment.errors import KEPT, ClusterError, ExperimentError
+from sim.experiment.memory import sessions_at_once
+from sim.experiment.pools import Pool, workers
 from sim.metrics import Estimate, MetricReader, summarise
-from sim.results import Records, ResultsError, Run, RunWriter, write_replication
+from sim.results import (
+    Records,
+    ResultsError,
+    Run,
+    RunWriter,
+    replication_parts,
+    write_replication,
+)
 from sim.scenario.scenario import Scenario
 
-Simulate = Callable[[Scenario, int], Records]
+Replicate = Callable[[Scenario, int], Records]
 """One replication; a function that can be pickled by name."""
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
-
-_KEPT = "finished replications are kept: the same command goes on from there"
-
-
-class ExperimentError(Exception):
-    """A replication failed, a worker died, or the experiment was interrupted."""
 
 
 class Progress(Protocol):
@@ -60,13 +57,15 @@ def run_experiment(
     replications: int | None = None,
     progress: Progress | None = None,
     resume: bool = True,
-    simulate: Simulate | None = None,
+    engine: EngineName = DEFAULT_ENGINE,
+    tell: Tell | None = None,
+    simulate: Replicate | None = None,
 ) -> Run:
     """Run the replications of a scenario and store them as one run.
 
     After ``execution.replications`` it goes on in rounds until every target's interval is as
     narrow as ``execution.relative_half_width``, at most ``execution.max_replications``. The
-    records depend neither on the executor nor on the number of processes.
+    records depend neither on the executor, nor on the number of processes, nor on the memory.
 
     Parameters
     ----------
@@ -77,8 +76,8 @@ def run_experiment(
     overrides : sequence of str
         ``--set`` texts already applied, for the manifest.
     executor : Executor, optional
-        Any executor, such as a Dask client's; it is not shut down. Absent: processes of this
-        machine.
+        Any executor, such as a cluster's (:func:`connected`); it is not shut down. Absent:
+        processes of this machine.
     processes : int, optional
         How many processes; 1 runs in this one. Absent: one per processor.
     replications : int, optional
@@ -87,8 +86,12 @@ def run_experiment(
         Called after each replication.
     resume : bool
         Whether to go on with an interrupted run of the same question.
+    engine : {"compiled", "simpy"}
+        What simulates; an interrupted run goes on only with the engine it began with.
+    tell : callable, optional
+        Told what is waited for before the first replication.
     simulate : callable, optional
-        Runs one replication; absent: the engine.
+        Runs one replication instead of the engine.
 
     Returns
     -------
@@ -98,24 +101,25 @@ def run_experiment(
     Raises
     ------
     ExperimentError
-        When a replication failed, a worker died, or Ctrl-C was pressed. Finished replications are
-        kept for the next attempt.
+        When the engine cannot run here, a replication failed or does not fit in memory, a worker
+        died, or Ctrl-C was pressed. Finished replications are kept for the next attempt.
     ResultsError
         When the store cannot be written.
     """
-    if simulate is None:
-        from sim.engine import simulate as engine
-
-        simulate = engine
+    if executor is None and simulate is None:
+        make_ready(engine, tell)  # before the workers start, so that they load what is compiled
     first = scenario.execution.replications if replications is None else replications
     limit = _limit(scenario) if replications is None else replications
-    with RunWriter.resume_or_create(
-        results_root, scenario, overrides=overrides, resume=resume
-    ) as writer:
-        task = _Task(simulate, scenario, writer.folder.resolve())
-        with workers(executor, processes, limit) as (pool, at_once):
-            rounds = _Rounds(task, writer, pool, at_once, progress)
-            n = _run_until_precise(rounds, first, limit)
+    versions = versions_for(engine)
+    with (
+        RunWriter.resume_or_create(
+            results_root, scenario, overrides=overrides, engine=engine, resume=resume
+        ) as writer,
+        workers(scenario, executor, processes, limit) as pool,
+    ):
+        folder = writer.folder.resolve()
+        task = _Task(engine, simulate, scenario, folder, pool.memory_bytes, versions)
+        n = _run_until_precise(_Rounds(task, writer, pool, progress), first, limit)
         return writer.finish(replications=range(n), summarise=summarise)
 
 
@@ -123,17 +127,55 @@ def run_experiment(
 class _Task:
     """One replication, as a worker gets it."""
 
-    simulate: Simulate
+    engine: EngineName
+    simulate: Replicate | None
     scenario: Scenario
     folder: Path
+    memory_bytes: float
+    versions: Mapping[str, str]
 
     def __call__(self, replication: int) -> Records | None:
         """Store the records where this machine sees the folder, otherwise return them."""
-        records = self.simulate(self.scenario, replication)
+        self._check_versions()
+        n_sessions = None
+        if self.simulate is None:
+            n_sessions = sessions_at_once(
+                self.engine, self.scenario, replication, self.memory_bytes
+            )
+        if n_sessions is not None:
+            self._store_in_pieces(replication, n_sessions)
+            return None
+        simulate = self.simulate or simulator(self.engine)
+        records = simulate(self.scenario, replication)
         if not self.folder.is_dir():
             return records
         write_replication(self.folder, replication, records)
         return None
+
+    def _check_versions(self) -> None:
+        """Refuse to mix the records of several versions in one run."""
+        here = versions_for(self.engine)
+        for name, version in self.versions.items():
+            if here[name] != version:
+                raise ExperimentError(
+                    f"a worker has {name} {here[name]}, this is {version}: install the same there"
+                )
+
+    def _store_in_pieces(self, replication: int, n_sessions: int) -> None:
+        """Draw, simulate and store so many sessions at a time."""
+        from sim.compiled import simulate_in_chunks
+        from sim.demand import draw_trace_chunks
+
+        if not self.folder.is_dir():
+            raise ExperimentError(
+                f"replication {replication} does not fit in memory, and this worker does not see "
+                f"{self.folder} to store it piece by piece: share that folder, or give the "
+                "workers more memory"
+            )
+        make_ready(self.engine)
+        chunks = draw_trace_chunks(self.scenario, replication, n_sessions)
+        with replication_parts(self.folder, replication) as append:
+            simulate_in_chunks(self.scenario, replication, chunks, append)
 
 
 class _Rounds:
@@ -143,15 +185,14 @@ class _Rounds:
         self,
         task: _Task,
         writer: RunWriter,
-        pool: Executor,
-        at_once: int | None,
+        pool: Pool,
         progress: Progress | None,
     ) -> None:
         self.scenario = task.scenario
         self.writer = writer
         self._task = task
-        self._pool = pool
-        self._at_once = at_once
+        self._submit = pool.executor.submit
+        self._at_once = pool.at_once
         self._progress = progress
         self._running: dict[Future[Records | None], int] = {}
 
@@ -162,13 +203,15 @@ class _Rounds:
         try:
             for done, _ in enumerate(self._finished(missing), start=1 + n - len(missing)):
                 self._tell(done, n)
+        except ClusterError as error:
+            raise ExperimentError(f"{error}; {KEPT}") from error
         except BrokenExecutor as error:
             suspects = ", ".join(map(str, sorted(self._running.values())))
             raise ExperimentError(
-                f"a worker died in replication {suspects} (killed, or out of memory?); " + _KEPT
+                f"a worker died in replication {suspects} (killed, or out of memory?); " + KEPT
             ) from error
         except KeyboardInterrupt as error:
-            raise ExperimentError("interrupted; " + _KEPT) from error
+            raise ExperimentError("interrupted; " + KEPT) from error
         finally:
             for future in self._running:
                 future.cancel()
@@ -179,7 +222,7 @@ class _Rounds:
         while waiting or self._running:
             while waiting and (self._at_once is None or len(self._running) < self._at_once):
                 replication = waiting.popleft()
-                self._running[self._pool.submit(self._task, replication)] = replication
+                self._running[self._submit(self._task, replication)] = replication
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
             # Failures last: what others finished meanwhile is kept.
             for future in sorted(done, key=lambda future: future.exception() is not None):
@@ -190,9 +233,11 @@ class _Rounds:
         error = future.exception()
         if isinstance(error, (BrokenExecutor, ResultsError)):
             raise error
+        if isinstance(error, ExperimentError):
+            raise ExperimentError(f"{error}; {KEPT}") from error
         if error is not None:
             what = f"replication {replication} failed: {type(error).__name__}: {error}; "
-            raise ExperimentError(what + _KEPT) from error
+            raise ExperimentError(what + KEPT) from error
         records = future.result()
         if records is not None:
             self.writer.add(replication, records)
@@ -205,24 +250,6 @@ class _Rounds:
     def _tell(self, done: int, total: int) -> None:
         if self._progress is not None:
             self._progress(done, total, self.scenario.name)
-
-
-class _Serial(Executor):
-    """Runs each task when it is submitted, in this process."""
-
-    def submit(
-        self,
-        fn: Callable[_Arguments, _Result],
-        /,
-        *args: _Arguments.args,
-        **kwargs: _Arguments.kwargs,
-    ) -> Future[_Result]:
-        future: Future[_Result] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def _run_until_precise(rounds: _Rounds, first: int, limit: int) -> int:
@@ -267,59 +294,3 @@ def _needed(scenario: Scenario, estimates: Iterable[Estimate], n: int) -> int:
         elif width > wanted:
             most = max(most, 2 * n if math.isinf(width) else math.ceil(n * (width / wanted) ** 2))
     return min(most, 2 * n)
-
-
-@contextmanager
-def workers(
-    executor: Executor | None, processes: int | None, most: int
-) -> Iterator[tuple[Executor, int | None]]:
-    """Give an executor, and how many tasks it should have at once.
-
-    Parameters
-    ----------
-    executor : Executor or None
-        Somebody's own: given back as it is, with no limit. None: processes of this machine,
-        which end with the block, and with this process.
-    processes : int or None
-        How many processes; 1 runs in this one. None: one per processor.
-    most : int
-        Tasks there will be at most; more processes are not started.
-    """
-    n_processes = min(os.cpu_count() or 1 if processes is None else processes, most)
-    if executor is not None:
-        yield executor, None
-    elif n_processes == 1:
-        yield _Serial(), 1
-    else:
-        # Spawned: no locks or threads are inherited. One task each: when one dies, few are suspect.
-        pool = ProcessPoolExecutor(
-            n_processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare_worker,
-        )
-        try:
-            yield pool, n_processes
-        except BaseException:
-            _terminate(pool)
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent has died."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _terminate(pool: ProcessPoolExecutor) -> None:
-    """End the workers in the middle of their tasks (from Python 3.14: ``terminate_workers``)."""
-    for process in list((pool._processes or {}).values()):
-        process.terminate()

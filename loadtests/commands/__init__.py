@@ -1,0 +1,1 @@
+"""Commands of `hoso` that need the load tests; each imports what it needs."""

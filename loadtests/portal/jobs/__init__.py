@@ -1,0 +1,1 @@
+"""Background work of the portal: queues in the database, ticks, workers."""

@@ -1,0 +1,59 @@
+"""How functions of the kernel are compiled, and how they reach the structures in memory.
+
+Numba knows records, but no pointers to them: :func:`element_of` adds that. A function of the kernel
+gets the world and a few elements, each one machine word.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from sim.compiled.structs import Struct, World, dtype_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=Struct)
+
+_WORD = ir.IntType(64)
+
+
+def kernel(function: F) -> F:
+    """Compile a function of the kernel when another first calls it.
+
+    Arithmetic follows IEEE 754 to the bit (nothing is contracted or reordered), and a division by
+    zero gives what NumPy gives.
+    """
+    compiled = numba.njit(error_model="numpy", nogil=True, no_cpython_wrapper=True)(function)
+    return cast(F, compiled)
+
+
+def element_of(struct: type[S], array: str) -> Callable[[World, int], S]:
+    """Return a compiled function that gives the element of an array by its index.
+
+    Parameters
+    ----------
+    struct : type of Struct
+        What the array is made of.
+    array : str
+        Field of the world that holds the array's address.
+    """
+    record = numba.from_dtype(dtype_of(struct))
+    size = dtype_of(struct).itemsize
+    offset = dtype_of(World).fields[array][1]  # type: ignore[index]
+
+    def address(builder: ir.IRBuilder, world: ir.Value, index: ir.Value) -> ir.Value:
+        place = builder.add(builder.ptrtoint(world, _WORD), ir.Constant(_WORD, offset))
+        first = builder.load(builder.inttoptr(place, ir.PointerType(_WORD)))
+        if index.type.width < _WORD.width:
+            index = builder.sext(index, _WORD)
+        return builder.add(first, builder.mul(index, ir.Constant(_WORD, size)))
+
+    def typed(_: Any, world: Any, index: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
+            return builder.inttoptr(address(builder, *values), context.get_value_type(record))
+
+        return record(world, index), generate
+
+    return cast(Callable[[World, int], S], intrinsic(typed))

@@ -1,0 +1,12 @@
+"""Where Python enters the kernel."""
+
+from numpy.typing import NDArray
+
+import numpy as np
+
+from sim.compiled.kernel.loop import go_on
+
+
+def run(world: NDArray[np.void]) -> None:
+    """Go on with a world, an array of one, until the run is over or something is wanted."""
+    go_on(world[0])

@@ -1,0 +1,245 @@
+"""The memory of one run: the world and its arrays, which grow when the kernel asks for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.compiled import structs
+from sim.compiled.kernel import constants as codes
+from sim.compiled.kernel.constants import NONE
+from sim.compiled.program import Blueprint, Table
+from sim.compiled.structs import Struct, World, dtype_of
+from sim.demand.trace import BITS_PER_BYTE, TOGETHER, Trace
+from sim.streams import child_key, child_keys
+
+_FEW = 64
+"""Rows that an array which grows has at first."""
+
+
+class Memory:
+    """The world of one run.
+
+    Attributes
+    ----------
+    world : NDArray, shape (1,)
+        What the kernel is given.
+    """
+
+    def __init__(self, blueprint: Blueprint, seed: int, replication: int) -> None:
+        self.world = np.zeros(1, dtype_of(World))
+        self._blueprint = blueprint
+        self._arrays: dict[str, Table] = {}
+        for name, size in blueprint.sizes.items():
+            self[name] = size
+        for name, table in blueprint.tables.items():
+            self._place(name, table.copy())
+        self["running"] = NONE
+        self["first_free"] = self["first_free_item"] = NONE
+        self["least_free"] = blueprint.most_workers + 2
+        self["least_free_items"] = len(blueprint.backlog) + 1
+        self._place("due", _rows(structs.Entry, 0))
+        self._place("urgent", _rows(structs.Entry, 0))
+        self._add_threads()
+        self._queue_backlog(child_key(seed, replication))
+        self._add_items()
+        self._more("rows", structs.Row, "most_rows")
+        self._more("dossiers", structs.Dossier, "most_dossiers")
+        self._more("level_rows", structs.LevelRow, "most_level_rows")
+
+    def __getitem__(self, name: str) -> int:
+        """Return a field of the world that counts something."""
+        return int(self.world[name][0])
+
+    def __setitem__(self, name: str, value: float) -> None:
+        self.world[name] = value
+
+    @property
+    def now(self) -> float:
+        """The clock, s."""
+        return float(self.world["now"][0])
+
+    def table(self, name: str) -> Table:
+        """Return the rows of an array that are in use."""
+        size = {"rows": "n_rows", "dossiers": "n_dossiers", "level_rows": "n_level_rows"}.get(name)
+        return self._arrays[name] if size is None else self._arrays[name][: self[size]]
+
+    def load(
+        self, sessions: Table, requests: Table, *, first: tuple[int, int], is_last: bool
+    ) -> None:
+        """Let sessions and their requests be those in memory, from these numbers on.
+
+        Sessions that have begun and not ended must be among them.
+        """
+        self._place("sessions", sessions)
+        self._place("requests", requests)
+        self["first_session"], self["first_request"] = first
+        self["stop_session"] = first[0] + len(sessions)
+        self["is_last"] = is_last
+        self["least_free"] = max(self["least_free"], _longest_group(requests) + 2)
+        self._add_threads()
+
+    def keep_rows(self, is_kept: NDArray[np.bool_]) -> None:
+        """Forget rows of later attempts, all but those marked."""
+        kept = self.table("rows")[is_kept]
+        self._arrays["rows"][: len(kept)] = kept
+        self["n_rows"] = len(kept)
+
+    def add_rows(self, rows: Table) -> None:
+        """Append rows of later attempts."""
+        while self["n_rows"] + len(rows) > self["most_rows"]:
+            self._more("rows", structs.Row, "most_rows")
+        first = self["n_rows"]
+        self._arrays["rows"][first : first + len(rows)] = rows
+        self["n_rows"] = first + len(rows)
+
+    def provide(self) -> None:
+        """Provide what the kernel wants, but for sessions."""
+        wants = self["wants"]
+        if wants & (codes.MORE_THREADS | codes.MORE_DUE):
+            self._add_threads(grow=True)
+        if wants & codes.MORE_ITEMS:
+            self._add_items()
+        if wants & codes.MORE_ROWS:
+            self._more("rows", structs.Row, "most_rows")
+        if wants & codes.MORE_DOSSIERS:
+            self._more("dossiers", structs.Dossier, "most_dossiers")
+        if wants & codes.MORE_LEVEL_ROWS:
+            self._more("level_rows", structs.LevelRow, "most_level_rows")
+        self["wants"] = 0
+
+    def _place(self, name: str, array: Table) -> None:
+        self._arrays[name] = array
+        self[name] = array.ctypes.data
+
+    def _resize(self, name: str, struct: type[Struct], size: int) -> Table:
+        """Let an array have so many rows; new ones are 0."""
+        grown = _rows(struct, size)
+        old = self._arrays.get(name)
+        if old is not None:
+            grown[: len(old)] = old
+        self._place(name, grown)
+        return grown
+
+    def _more(self, name: str, struct: type[Struct], most: str) -> None:
+        least = 2 * self["n_levels"] if name == "level_rows" else 0
+        self[most] = max(2 * self[most], _FEW, least)
+        self._resize(name, struct, self[most])
+
+    def _queue_backlog(self, base: int) -> None:
+        """Queue the items that wait at the start."""
+        counts = self._blueprint.backlog
+        self._place("items", _backlog(counts, base))
+        first = 0
+        for job, count in zip(self._arrays["jobs"], counts, strict=True):
+            if count:
+                job["head"], job["tail"], job["queued"] = first, first + count - 1, count
+                level = self._arrays["levels"][job["level"]]
+                level["queue"] = level["queue_max"] = level["arrivals"] = count
+            first += count
+
+    def _add_threads(self, *, grow: bool = False) -> None:
+        """Have at least as many free threads as one event may need; or twice as many at all."""
+        if not grow and self["n_free"] > self["least_free"]:
+            return
+        old = len(self._arrays.get("threads", ()))
+        new = max(2 * old, old + 2 * self["least_free"], _FEW)
+        threads = self._resize("threads", structs.Thread, new)
+        _link_free(threads[old:], old, self["first_free"])
+        threads["id"][old:] = np.arange(old, new)
+        self["first_free"] = old
+        self["n_free"] = self["n_free"] + new - old
+        for name, struct, key in (
+            ("holdings", structs.Holding, "pool"),
+            ("bindings", structs.Binding, "server"),
+        ):
+            stride = self["holding_stride" if name == "holdings" else "binding_stride"]
+            self._resize(name, struct, new * stride)[key][old * stride :] = NONE
+        self._add_handles(self["n_fixed"] + codes.TIMERS_OF_THREAD * new)
+
+    def _add_handles(self, handles: int) -> None:
+        """Make room for the events of so many timers."""
+        old = len(self._arrays.get("timers", ()))
+        self._resize("timers", structs.Timer, handles)["position"][old:] = codes.IDLE
+        self._resize("nodes", structs.Node, handles)
+        for ring in ("due", "urgent"):
+            head, count = self[f"{ring}_head"], self[f"{ring}_count"]
+            entries = np.roll(self._arrays[ring], -head)[:count]
+            self._place(ring, _rows(structs.Entry, 2 * handles))
+            self._arrays[ring][:count] = entries
+            self[f"{ring}_head"], self[f"{ring}_size"] = 0, 2 * handles
+            self[f"{ring}_limit"] = handles
+
+    def _add_items(self) -> None:
+        old = len(self._arrays["items"])
+        new = max(2 * old, old + 2 * self["least_free_items"], _FEW)
+        items = self._resize("items", structs.Item, new)
+        _link_free(items[old:], old, self["first_free_item"])
+        self["first_free_item"] = old
+        self["n_free_items"] = self["n_free_items"] + new - old
+
+
+def sessions_of(trace: Trace, blueprint: Blueprint, first_request: int = 0) -> Table:
+    """Return a trace's sessions for the kernel, its requests numbered from ``first_request``."""
+    sessions = _rows(structs.Session, trace.n_sessions)
+    sessions["arrival_s"] = trace.arrival_s
+    sessions["first_request"] = trace.first_request[:-1] + first_request
+    sessions["stop_request"] = trace.first_request[1:] + first_request
+    sessions["service"] = trace.service
+    sessions["client"] = _mapped(blueprint.client_of_journey, trace.journeys, trace.journey)
+    sessions["channel"] = _mapped(blueprint.channels, trace.channels, trace.channel)
+    sessions["ending"] = codes.UNDER_WAY
+    return sessions
+
+
+def requests_of(trace: Trace, blueprint: Blueprint) -> Table:
+    """Return a trace's requests for the kernel."""
+    requests = _rows(structs.Request, trace.n_requests)
+    requests["key"] = trace.key
+    requests["think_s"] = trace.think_s
+    requests["bits_up"] = trace.bytes_up * BITS_PER_BYTE
+    requests["program"] = _mapped(blueprint.programs, trace.endpoints, trace.endpoint)
+    requests["flags"] = trace.flags
+    requests["outcome"] = NONE
+    return requests
+
+
+def _mapped(
+    index_of: Mapping[str, int], names: Sequence[str], values: NDArray[Any]
+) -> NDArray[np.int32]:
+    """Return indices of the blueprint for indices of a trace."""
+    return np.array([index_of[name] for name in names], dtype=np.int32)[values]
+
+
+def _longest_group(requests: Table) -> int:
+    """Return how many requests are sent together at most."""
+    alone = np.flatnonzero(requests["flags"] & TOGETHER == 0)
+    return int(np.diff(alone, append=len(requests)).max(initial=1))
+
+
+def _link_free(rows: Table, first: int, following: int) -> None:
+    """Link new rows from this index on into the list of free ones, before ``following``."""
+    rows["next"] = np.arange(first + 1, first + len(rows) + 1)
+    rows["next"][-1] = following
+
+
+def _backlog(counts: Sequence[int], base: int) -> Table:
+    """Return the items that wait at the start, linked job by job."""
+    items = _rows(structs.Item, sum(counts))
+    first = 0
+    for job, count in enumerate(counts):
+        own = items[first : first + count]
+        keys = child_keys(
+            np.full(count, base, dtype=np.uint64), np.arange(count, dtype=np.uint64)
+        )
+        own["key"] = child_keys(keys, np.full(count, job, dtype=np.uint64))
+        own["next"] = np.arange(first + 1, first + count + 1)
+        own["next"][-1:] = NONE
+        own["session"] = own["dossier"] = NONE
+        first += count
+    return items
+
+
+def _rows(struct: type[Struct], size: int) -> Table:
+    return np.zeros(size, dtype_of(struct))

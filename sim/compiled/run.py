@@ -1,0 +1,117 @@
+"""One replication on the compiled engine: a scenario and its trace become records."""
+
+import numpy as np
+
+from sim.compiled.kernel import constants as codes
+from sim.compiled.library import Kernel
+from sim.compiled.memory import Memory, requests_of, sessions_of
+from sim.compiled.program import Blueprint, Table, blueprint_of
+from sim.demand.trace import Trace
+from sim.results import Records, tables
+from sim.scenario.scenario import Scenario
+
+
+def run_whole(kernel: Kernel, scenario: Scenario, trace: Trace) -> Records:
+    """Simulate one replication whose trace lies in memory."""
+    blueprint = blueprint_of(scenario)
+    memory = Memory(blueprint, scenario.seed, trace.replication)
+    sessions, requests = sessions_of(trace, blueprint), requests_of(trace, blueprint)
+    memory.load(sessions, requests, first=(0, 0), is_last=True)
+    run_on(kernel, memory)
+    leave(memory)
+    return Records(
+        requests=tables.request_table(trace, attempts_of(requests, memory.table("rows"))),
+        sessions=session_table(trace, sessions, memory.now),
+        dossiers=dossier_table(trace.services, memory, trace.replication),
+        levels=level_table(blueprint, memory, trace.replication),
+    )
+
+
+def run_on(kernel: Kernel, memory: Memory) -> bool:
+    """Let the kernel go on until the run is over; return whether it is, or sessions are wanted."""
+    while True:
+        kernel(memory.world)
+        if memory["is_over"]:
+            return True
+        is_out_of_sessions = memory["wants"] & codes.MORE_SESSIONS
+        memory.provide()
+        if is_out_of_sessions:
+            return False
+
+
+def leave(memory: Memory) -> None:
+    """End the run: whoever still waits for an answer leaves without it."""
+    threads = memory.table("threads")
+    waiting = threads[threads["is_open"] == 1]
+    is_queued = (waiting["state"] >= codes.QUEUED) & (waiting["state"] <= codes.EXPIRED)
+    rows = np.zeros(len(waiting), memory.table("rows").dtype)
+    rows["request"], rows["number"] = waiting["request"], waiting["number"]
+    rows["outcome"], rows["sent_s"] = codes.ABANDONED, waiting["sent_s"]
+    rows["wait_s"] = waiting["wait_s"] + np.where(is_queued, memory.now - waiting["since"], 0.0)
+    rows["response_s"] = memory.now - waiting["sent_s"]
+    sessions, requests = memory.table("sessions"), memory.table("requests")
+    np.add.at(sessions["attempts"], waiting["session"] - memory["first_session"], 1)
+    first = rows[rows["number"] == 0]
+    at = first["request"] - memory["first_request"]
+    for name in ("sent_s", "wait_s", "response_s", "outcome"):
+        requests[name][at] = first[name]
+    memory.add_rows(rows[rows["number"] > 0])
+
+
+def attempts_of(requests: Table, rows: Table) -> tables.Attempts:
+    """Return all attempts: first ones from the requests, later ones from their rows.
+
+    Rows must lie within the requests, and number them from 0.
+    """
+    first = np.flatnonzero(requests["outcome"] != codes.NONE)
+    rows = rows[np.lexsort((rows["number"], rows["request"]))]
+    # Each later attempt comes behind the first of its request and the later ones before it.
+    later = np.searchsorted(first, rows["request"], side="right") + np.arange(len(rows))
+    is_first = np.ones(len(first) + len(rows), dtype=bool)
+    is_first[later] = False
+
+    def merged(name: str, of_first: np.ndarray, kind: type) -> np.ndarray:
+        column = np.empty(len(is_first), dtype=kind)
+        column[is_first], column[later] = of_first, rows[name]
+        return column
+
+    sent_s = merged("sent_s", requests["sent_s"][first], float)
+    return tables.Attempts(
+        request=merged("request", first, np.int64),
+        number=merged("number", np.zeros(len(first)), np.int64),
+        due_s=sent_s,
+        sent_s=sent_s,
+        wait_s=merged("wait_s", requests["wait_s"][first], float),
+        response_s=merged("response_s", requests["response_s"][first], float),
+        outcome=merged("outcome", requests["outcome"][first], np.int64),
+    )
+
+
+def session_table(trace: Trace, sessions: Table, end_s: float, first_session: int = 0):
+    is_under_way = sessions["ending"] == codes.UNDER_WAY
+    return tables.session_table(
+        trace,
+        np.where(is_under_way, end_s, sessions["end_s"]),
+        sessions["attempts"],
+        sessions["ending"] != codes.ENDED,
+        first_session,
+    )
+
+
+def dossier_table(services, memory: Memory, replication: int):
+    rows = memory.table("dossiers")
+    names = ("session", "step", "number", "service", "submitted_s", "acknowledged_s", "synced_s")
+    return tables.dossier_table(
+        services, tables.Filings(**{name: rows[name] for name in names}), replication
+    )
+
+
+def level_table(blueprint: Blueprint, memory: Memory, replication: int):
+    """Return the table of levels: the kernel writes interval after interval, level after level."""
+    rows = memory.table("level_rows").view(np.float64)
+    rows = rows.reshape(-1, memory["n_levels"], tables.LEVEL_FIELDS)
+    stations = {
+        station: [(name, rows[:, index]) for name, index in levels]
+        for station, levels in blueprint.stations.items()
+    }
+    return tables.level_table(stations, replication)

@@ -1,0 +1,504 @@
+"""What the kernel keeps in memory: one structure for each thing of the model.
+
+Every structure is a row of a NumPy array; the :class:`World` knows where the arrays lie. Things name
+each other by index, -1 is nobody, so an array can move when it grows. Times are in s; a field is 4
+or 8 bytes wide, which is all the annotations say.
+"""
+
+from typing import Annotated, get_type_hints
+
+import numpy as np
+
+I4 = Annotated[int, "i4"]
+I8 = Annotated[int, "i8"]
+F8 = Annotated[float, "f8"]
+U8 = Annotated[np.uint64, "u8"]
+Address = Annotated[int, "i8"]
+"""Where the first row of an array lies in memory."""
+
+
+class Struct:
+    """A structure; its annotated fields are its layout."""
+
+
+def dtype_of(struct: type[Struct]) -> np.dtype[np.void]:
+    """Return the NumPy type of one row of a structure."""
+    hints = get_type_hints(struct, include_extras=True)
+    return np.dtype([(name, hint.__metadata__[0]) for name, hint in hints.items()], align=True)
+
+
+class Node(Struct):
+    """An entry of the heap of events."""
+
+    time: F8
+    seq: I8  # order of scheduling; decides among equal times
+    handle: I8  # whose timer
+
+
+class Timer(Struct):
+    """Where the timer of a handle stands: in the heap, among what is due now, or nowhere."""
+
+    position: I8  # index in the heap, or IDLE, or DUE
+    stamp: I8  # of the entry among what is due now that counts
+
+
+class Entry(Struct):
+    """An entry of a ring of things due now."""
+
+    what: I8
+    index: I8
+    stamp: I8
+
+
+class Thread(Struct):
+    """A client, the portal's work on its request, or a worker of a job: one SimPy process.
+
+    While a request is served, client and server are one thread; a client that leaves goes on in a
+    thread of its own.
+    """
+
+    id: I4
+    state: I4  # what it does when it goes on
+    next: I4  # in a queue, a heap of running work, or the free list
+    prev: I4
+    child: I4  # in a heap of running work
+    station: I4  # pool, processor or class of uploads that it waits at
+    program: I4
+    op: I4
+    number: I4  # attempt, from 0
+    outcome: I4
+    client: I4
+    channel: I4
+    is_open: I4  # whether the client awaits the answer
+    is_left: I4  # whether the client has left
+    group: I4  # thread that awaits the answers of a group, if in one
+    group_open: I4  # of a group that it awaits: answers to come
+    group_worst: I4  # of a group that it awaits: worst outcome so far
+    job: I4
+    item: I4
+    session: I4
+    request: I8
+    order: I8  # of start among running work
+    key: U8
+    bits_up: F8
+    sent_s: F8
+    wait_s: F8
+    since: F8  # when it began to queue
+    value: F8  # attained service or bits at which it ends
+    deadline: F8  # of a call
+
+
+class Holding(Struct):
+    """A place of a thread for a token it holds."""
+
+    pool: I4
+
+
+class Binding(Struct):
+    """A place of a thread for a server it uses; linked in order of arrival."""
+
+    server: I4
+    next: I4
+    prev: I4
+
+
+class Level(Struct):
+    """Exact time integrals of one station in the present interval."""
+
+    busy: F8
+    queue: F8
+    capacity: F8
+    last: F8  # integrated up to here
+    busy_area: F8
+    queue_area: F8
+    capacity_area: F8
+    queue_max: F8
+    age: F8  # longest wait of a first in the queue who left it
+    busy_total: F8  # integrals of closed intervals
+    capacity_total: F8
+    arrivals: I8
+    departures: I8
+    kind: I4  # of station, to find the first in its queue
+    station: I4
+
+
+class LevelRow(Struct):
+    """One level in one closed interval."""
+
+    from_s: F8
+    to_s: F8
+    capacity_area: F8
+    busy_area: F8
+    queue_area: F8
+    queue_max: F8
+    age: F8
+    arrivals: F8
+    departures: F8
+
+
+class Pool(Struct):
+    """Tokens with a queue of threads."""
+
+    level: I4
+    head: I4
+    tail: I4
+    capacity: F8
+    capacity_of_one: F8
+    queue_limit: F8
+    queue_limit_of_one: F8
+
+
+class Processor(Struct):
+    """Cores; the running work is a pairing heap of threads."""
+
+    level: I4
+    timer: I4
+    shares: I4  # whether processor sharing, else first come, first served
+    root: I4
+    head: I4  # of the queue, first come, first served
+    tail: I4
+    n: I8  # pieces in service
+    count: I8  # pieces started so far
+    cores: F8
+    speed: F8
+    attained: F8
+    since: F8
+    timer_value: F8  # what the timer stands for
+    timer_rate: F8
+
+
+class Server(Struct):
+    """One server of a tier, or all of a tier as one."""
+
+    tier: I4
+    index: I4
+    pool: I4
+    processor: I4
+    is_up: I4
+    units: I4
+    head: I4  # bindings of those that are lost with it
+    tail: I4
+
+
+class Cell(Struct):
+    """An element of a list of indices."""
+
+    value: I4
+
+
+class Tier(Struct):
+    """Servers and their balancer, and what scales them."""
+
+    balancing: I4
+    first_server: I4
+    n_servers: I4
+    first_up: I4  # in the list of servers that are up
+    n_up: I4
+    first_unit: I4  # in the list of which fault each single server is lost by
+    n_units: I4  # servers it may have at most
+    in_service: I4
+    cores: I4
+    turn: I8
+    first_attached: I4  # in the list of pools that every server has
+    n_attached: I4
+    is_watched: I4  # whether requests can be lost with a server
+    timer: I4
+    min_servers: I4
+    max_servers: I4
+    booting: I4
+    target_utilisation: F8
+    period_s: F8
+    boot_s: F8
+    cooldown_s: F8
+    changed_at: F8
+    busy_before: F8
+    capacity_before: F8
+
+
+class Link(Struct):
+    """A link shared max-min fair by classes of uploads."""
+
+    level: I4
+    timer: I4
+    first_flow: I4
+    n_flows: I4
+    nominal: F8
+    bandwidth: F8
+    since: F8
+    count: I8
+
+
+class Flow(Struct):
+    """Uploads with one own rate; a pairing heap of threads."""
+
+    link: I4
+    root: I4
+    n: I8
+    cap: F8
+    rate: F8
+    sent: F8
+
+
+class Gateway(Struct):
+    """A service of somebody else."""
+
+    pool: I4
+    burst: I4
+    is_down: I4
+    timeout_s: F8  # infinite without
+    rate_limit_per_s: F8  # infinite without
+    tokens: F8
+    filled_at: F8
+    slowness: F8
+    silent_until: F8
+
+
+class Job(Struct):
+    """A queue of items and its ticks."""
+
+    level: I4
+    timer: I4
+    program: I4
+    head: I4
+    tail: I4
+    batch_head: I4
+    batch_tail: I4
+    queued: I8
+    batched: I8
+    running: I4
+    workers: I4
+    batch: I4
+    skip_if_running: I4
+    retries: I4
+    is_stopped: I4
+    first_following: I4  # in the list of jobs
+    n_following: I4
+    offset_s: F8
+    period_s: F8
+    ticks: I8
+
+
+class Item(Struct):
+    """A piece of background work."""
+
+    next: I4
+    tries: I4
+    session: I4  # that awaits it, if any
+    dossier: I4  # that it synchronises, if any
+    key: U8
+    since: F8
+
+
+class Op(Struct):
+    """A row of a program."""
+
+    code: I4
+    station: I4  # pool, tier, gateway or link
+    holding: I4  # place of the token
+    binding: I4  # place of the server
+    is_guest: I4  # whether a processor is used without a worker
+    is_optional: I4
+    family: I4  # of the duration; NONE without
+    slot: I4  # of its random number; NONE when constant
+    coin: I4  # slot of the error coin; NONE without
+    mean: F8  # or the constant; mu of a log-normal
+    sigma: F8
+    error_share: F8
+
+
+class Program(Struct):
+    """Operations of an endpoint or of a job's item, and what follows from them."""
+
+    first_op: I4
+    n_holdings: I4
+    n_bindings: I4
+    first_queue: I4  # in the list of jobs
+    n_queues: I4
+    files_dossier: I4
+
+
+class Client(Struct):
+    """How clients behave."""
+
+    family: I4  # of patience; NONE for the patient
+    retries: I4
+    first_pause: I4  # in the list of pauses by attempt
+    mean: F8
+    sigma: F8
+    jitter: F8
+
+
+class Real(Struct):
+    """An element of a list of numbers."""
+
+    value: F8
+
+
+class Channel(Struct):
+    """How clients reach the portal."""
+
+    rank: I4  # of its rate among all rates
+    round_trip_s: F8
+
+
+class Moment(Struct):
+    """A moment at which something breaks or is mended."""
+
+    at_s: F8
+    until_s: F8
+    factor: F8
+    kind: I4
+    is_strike: I4
+    target: I4
+    servers: I4
+    fault: I4
+
+
+class Session(Struct):
+    """A session of the trace and how it went."""
+
+    arrival_s: F8
+    end_s: F8
+    first_request: I8
+    stop_request: I8
+    service: I4
+    client: I4
+    channel: I4
+    syncing: I4
+    open: I4  # itself, and those of its requests that are worked on for nobody
+    attempts: I4
+    ending: I4
+
+
+class Request(Struct):
+    """A request of the trace and how its first attempt went."""
+
+    key: U8
+    think_s: F8
+    bits_up: F8
+    program: I4
+    flags: I4
+    sent_s: F8
+    wait_s: F8
+    response_s: F8
+    outcome: I8  # NONE when there was no attempt
+
+
+class Row(Struct):
+    """How an attempt after the first went."""
+
+    request: I8
+    number: I4
+    outcome: I4
+    sent_s: F8
+    wait_s: F8
+    response_s: F8
+
+
+class Dossier(Struct):
+    """A dossier on file."""
+
+    session: I4
+    step: I4
+    service: I4
+    number: I4
+    pending: I4
+    submitted_s: F8
+    acknowledged_s: F8
+    synced_s: F8
+
+
+class World(Struct):
+    """Everything: the clock, the size of things, and where they lie."""
+
+    now: F8
+    seq: I8
+    wants: I8  # what the caller must provide before it can go on
+    running: I8  # thread that was broken off for it
+    is_arriving: I8  # whether the next session is looked for
+    is_due: I8  # whether the next session has been waited for
+    is_started: I8
+    is_over: I8
+
+    nodes: Address
+    heap_size: I8
+    timers: Address
+    urgent: Address
+    urgent_size: I8
+    urgent_head: I8
+    urgent_count: I8
+    urgent_limit: I8
+    due: Address
+    due_size: I8
+    due_head: I8
+    due_count: I8
+    due_limit: I8
+
+    threads: Address
+    first_free: I8
+    n_free: I8
+    least_free: I8
+    n_fixed: I8  # handles of stations; those of threads follow
+    holdings: Address
+    holding_stride: I8
+    bindings: Address
+    binding_stride: I8
+
+    levels: Address
+    n_levels: I8
+    level_rows: Address
+    n_level_rows: I8
+    most_level_rows: I8
+    interval_s: F8
+    interval: I8
+    interval_end: F8
+
+    pools: Address
+    processors: Address
+    servers: Address
+    up: Address
+    units: Address
+    tiers: Address
+    n_tiers: I8
+    attached: Address
+    links: Address
+    flows: Address
+    gateways: Address
+    jobs: Address
+    n_jobs: I8
+    items: Address
+    first_free_item: I8
+    n_free_items: I8
+    least_free_items: I8
+    ops: Address
+    programs: Address
+    queues: Address
+    clients: Address
+    pauses: Address
+    channels: Address
+    moments: Address
+    n_moments: I8
+    next_moment: I8
+    first_tier_timer: I8
+    first_job_timer: I8
+    first_processor_timer: I8
+    first_link_timer: I8
+
+    sessions: Address
+    first_session: I8  # the first in memory
+    next_session: I8  # the next to arrive
+    stop_session: I8  # the first not in memory
+    is_last: I8  # whether none comes after
+    requests: Address
+    first_request: I8
+    rows: Address
+    n_rows: I8
+    most_rows: I8
+    dossiers: Address
+    n_dossiers: I8
+    most_dossiers: I8
+
+    in_progress: I8
+    has_arrived: I8
+    duration_s: F8
+    stop_s: F8
