@@ -25,7 +25,7 @@ from sim.scenario.portal import Enqueue
 from sim.scenario.scenario import Scenario
 
 KEEP_ALIVE_S = 60.0
-"""Connections unused for longer are closed. # assumption: as servers do (nginx: 75 s, Tomcat: 20)."""
+"""Connections unused for longer are closed. # assumption: servers do (nginx 75 s, Tomcat 20)."""
 
 _INDEX_OF_OUTCOME = {name: index for index, name in enumerate(OUTCOMES)}
 
@@ -36,8 +36,8 @@ class Heard:
 
     Attributes
     ----------
-    endpoint, service, journey : str
-        What was asked, for which service, on which journey.
+    method, endpoint, service, journey : str
+        How and what was asked, for which service, on which journey.
     response_s : float
         From the due time, s.
     length : int
@@ -46,6 +46,7 @@ class Heard:
         Why it was not answered well; empty when it was.
     """
 
+    method: str
     endpoint: str
     service: str
     journey: str
@@ -154,15 +155,12 @@ class Crowd:
         """Return how many sessions were due so far."""
         return int(np.searchsorted(self._arrival, self.now_s(), side="right"))
 
-    def run(self, epoch: float) -> None:
-        """Replay the trace; returns when every session has ended, or after :meth:`leave`.
-
-        Parameters
-        ----------
-        epoch : float
-            ``time.perf_counter()`` at second 0 of the trace.
-        """
+    def set_epoch(self, epoch: float) -> None:
+        """Say when second 0 of the trace is, by ``time.perf_counter()``."""
         self._epoch = epoch
+
+    def run(self) -> None:
+        """Replay the trace; returns when every session has ended, or after :meth:`leave`."""
         arrivals = gevent.spawn(self._arrive)
         self._over.wait()
         arrivals.kill()
@@ -305,6 +303,7 @@ class Crowd:
         """Return how much longer the client waits, s; None: for ever."""
         if client.patience is None:
             return None
+        whole_s: float
         if attempt.number == 0:
             whole_s = self._patience[request]
         else:
@@ -322,13 +321,16 @@ class Crowd:
                 bytes_up=self._bytes_up[request],
                 now_ms=int(time.time() * 1000),
             )
+            attempt.method = call.method
             attempt.sent_s = self.now_s()
             answer = visit.browser.send(call)
             attempt.length = len(answer.body)
             return visit.visitor.read(endpoint, step, attempt.number, answer)
         except ExchangeError as error:
             return Reading(OUTCOMES[FAILED], str(error))
-        except Exception as error:  # a vendor's dialect may do anything; the run goes on and says so
+        except (
+            Exception
+        ) as error:  # a vendor's dialect may do anything; the run goes on and says so
             return Reading(OUTCOMES[FAILED], _in_words(error))
 
     def _record(
@@ -343,9 +345,7 @@ class Crowd:
         endpoint = self._trace.endpoints[index]
         if reading.acknowledged is not None:
             step = request - visit.first
-            self._log.acknowledged(
-                reading.acknowledged, visit.number, step, attempt.number, now_s
-            )
+            self._log.acknowledged(reading.acknowledged, visit.number, step, attempt.number, now_s)
         if outcome != OK:
             self._log.problem(endpoint, reading.problem)
         elif self._queues[index]:
@@ -358,7 +358,13 @@ class Crowd:
             problem = "" if outcome == OK else reading.problem or reading.outcome
             self._hear(
                 Heard(
-                    endpoint, visit.service, visit.journey, response_s, attempt.length, problem
+                    attempt.method,
+                    endpoint,
+                    visit.service,
+                    visit.journey,
+                    response_s,
+                    attempt.length,
+                    problem,
                 )
             )
 
@@ -413,12 +419,13 @@ class _Session:
 class _Attempt:
     """An attempt under way."""
 
-    __slots__ = ("due_s", "length", "number", "sent_s")
+    __slots__ = ("due_s", "length", "method", "number", "sent_s")
 
     def __init__(self, number: int, due_s: float) -> None:
         self.number = number
         self.due_s = due_s
         self.sent_s = due_s
+        self.method = ""
         self.length = 0
 
 

@@ -48,7 +48,8 @@ def _upper_ends() -> NDArray[np.float64]:
     index = np.arange(N_BINS)
     bucket = np.maximum((index >> _HALF_BITS) - 1, 0)
     within = index - (bucket << _HALF_BITS)
-    return (((within + 1) << bucket) - 1) * _UNIT_S
+    ends: NDArray[np.float64] = (((within + 1) << bucket) - 1) * _UNIT_S
+    return ends
 
 
 VALUES_S = _upper_ends()

@@ -9,10 +9,10 @@ import errno
 import socket as plain
 import ssl
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
+from typing import Any
 from urllib.parse import urlsplit
 
 from gevent import socket
@@ -60,7 +60,7 @@ class Target:
     """
 
     family: int
-    address: tuple[str | int, ...]
+    address: tuple[Any, ...]
     name: str
     prefix: str
     fixed_head: str
@@ -118,7 +118,7 @@ class Browser:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._room = Semaphore(CONNECTIONS)
-        self._idle: list[_Socket] = []
+        self._idle: list[socket.socket] = []
         self._cookies: dict[str, str] = {}
         self._cookie_head = ""
         self._closed = False
@@ -180,7 +180,7 @@ class Browser:
         head = f"{call.method} {target.prefix}{call.path} HTTP/1.1\r\n"
         return (head + target.fixed_head + self._cookie_head + lines + "\r\n").encode("latin-1")
 
-    def _connection(self) -> tuple["_Socket", bool]:
+    def _connection(self) -> tuple[socket.socket, bool]:
         """Return a connection, and whether it was used before."""
         while self._idle:
             connection = self._idle.pop()
@@ -214,10 +214,8 @@ _DELETES = (
     "expires=thu, 01-jan-1970 00:00:10 gmt",  # Tomcat's way
 )
 
-_Socket = socket.socket
 
-
-class _Reply(HTTPResponseParser):  # type: ignore[misc]
+class _Reply(HTTPResponseParser):
     """One answer, put together as its bytes come."""
 
     def __init__(self) -> None:
@@ -282,7 +280,7 @@ class _Reply(HTTPResponseParser):  # type: ignore[misc]
             self.fields.clear()
 
 
-def _converse(connection: _Socket, head: bytes, call: Call) -> _Reply:
+def _converse(connection: socket.socket, head: bytes, call: Call) -> _Reply:
     """Send a request over a connection and read its answer."""
     reply = _Reply()
     reply.skips_body = call.method == "HEAD"
@@ -300,7 +298,7 @@ def _converse(connection: _Socket, head: bytes, call: Call) -> _Reply:
     return reply
 
 
-def _write(connection: _Socket, head: bytes, body: bytes | None) -> None:
+def _write(connection: socket.socket, head: bytes, body: bytes | None) -> None:
     if not body:
         connection.sendall(head)
     elif len(body) <= SMALL_BODY:
@@ -310,7 +308,7 @@ def _write(connection: _Socket, head: bytes, body: bytes | None) -> None:
         connection.sendall(body)
 
 
-def _read(connection: _Socket, reply: _Reply) -> bool:
+def _read(connection: socket.socket, reply: _Reply) -> bool:
     """Read an answer to its end; returns whether anything came."""
     while not reply.is_complete:
         data = connection.recv(_BLOCK)
@@ -342,20 +340,20 @@ def _may_repeat(error: BaseException, method: str) -> bool:
     return is_reset and method in _IDEMPOTENT
 
 
-def _connect(target: Target) -> _Socket:
+def _connect(target: Target) -> socket.socket:
     connection = socket.socket(target.family, plain.SOCK_STREAM)
     try:
         connection.setsockopt(plain.IPPROTO_TCP, plain.TCP_NODELAY, 1)
         connection.connect(target.address)
         if target.context is not None:
-            return target.context.wrap_socket(connection, server_hostname=target.name)
+            connection = target.context.wrap_socket(connection, server_hostname=target.name)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _is_open(connection: _Socket) -> bool:
+def _is_open(connection: socket.socket) -> bool:
     """Whether an idle connection is open: one that can be read has been closed, or is confused."""
     try:
         connection._sock.recv(1, plain.MSG_PEEK | plain.MSG_DONTWAIT)

@@ -79,14 +79,13 @@ class Piece:
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> "Piece":
         """Return the piece of a message."""
-        return cls(
-            **{
-                name: np.frombuffer(value, dtype=np.int32).reshape(-1, 3)
-                if isinstance(value, bytes)
-                else value
-                for name, value in message.items()
-            }
-        )
+        values: dict[str, Any] = {
+            name: np.frombuffer(value, dtype=np.int32).reshape(-1, 3)
+            if isinstance(value, bytes)
+            else value
+            for name, value in message.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +255,17 @@ class LiveView:
         requests = self._services.sum(axis=1)
         order = np.argsort(-requests, kind="stable")
         return [
-            ServiceFigures(self.services[index], int(requests[index]), int(self._services[index, 1]))
+            ServiceFigures(
+                self.services[index], int(requests[index]), int(self._services[index, 1])
+            )
             for index in order.tolist()
             if requests[index]
         ]
 
     def times_of(self, endpoint: str) -> Counts:
         """Return the counts of one endpoint's response times, shape (N_BINS,)."""
-        return self._times[self.endpoints.index(endpoint)]
+        counts: Counts = self._times[self.endpoints.index(endpoint)]
+        return counts
 
     def snapshot(self) -> dict[str, bytes]:
         """Return the response times so far, one compressed HdrHistogram per endpoint."""

@@ -6,6 +6,7 @@ Pure: whoever polls hands over what was answered.
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,10 @@ class MonitorLog:
         """Return the readings."""
         rows = np.array(self._rows).reshape(-1, len(_SCHEMA) - 1)
         columns = [rows[:, 0], self._stations, *rows[:, 1:].T]
-        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        arrays = [
+            pa.array(column, type=field.type)
+            for column, field in zip(columns, _SCHEMA, strict=True)
+        ]
         return pa.table(arrays, schema=_SCHEMA)
 
     def save(self, folder: Path) -> None:
@@ -173,8 +177,13 @@ def levels_of(readings: pa.Table, interval_s: float, end_s: float, replication: 
     station = pa.DictionaryArray.from_arrays(
         pa.array(index.astype(np.int32)), pa.array(names, type=pa.string())
     )
-    measured = [pa.array(column.astype(field.type.to_pandas_dtype())) for column, field in zip(whole.T, list(LEVELS)[2:], strict=True)]
-    return pa.table([pa.array(np.full(len(whole), replication, np.int32)), station, *measured], schema=LEVELS)
+    measured = [
+        pa.array(column.astype(field.type.to_pandas_dtype()))
+        for column, field in zip(whole.T, list(LEVELS)[2:], strict=True)
+    ]
+    return pa.table(
+        [pa.array(np.full(len(whole), replication, np.int32)), station, *measured], schema=LEVELS
+    )
 
 
 def _intervals(station: _Station, interval_s: float, end_s: float) -> Iterator[tuple[float, ...]]:
@@ -184,7 +193,7 @@ def _intervals(station: _Station, interval_s: float, end_s: float) -> Iterator[t
     # What waited before the run came before it: it counts as an arrival of the run.
     done_in = float(np.nan_to_num(station.arrivals[0] - station.queue[0] - station.busy[0]))
     done_out = float(np.nan_to_num(station.departures[0]))
-    for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(bounds.tolist())):
         rows = slice(max(low - 1, 0), max(high, 1))
         if edges[number + 1] <= edges[number] or station.t_s[rows].size == 0:
             continue
@@ -195,7 +204,8 @@ def _intervals(station: _Station, interval_s: float, end_s: float) -> Iterator[t
             for column in (station.capacity, station.busy, station.queue)
         )
         total_in, total_out = (
-            float(np.nan_to_num(column[rows][-1])) for column in (station.arrivals, station.departures)
+            float(np.nan_to_num(column[rows][-1]))
+            for column in (station.arrivals, station.departures)
         )
         yield (
             edges[number],

@@ -26,7 +26,7 @@ OK, REJECTED, TIMED_OUT, FAILED, ABANDONED = range(len(OUTCOMES))
 
 _REQUEST_FIELDS = 6
 _SESSION_FIELDS = 3
-_USAGE_FIELDS = 4
+_USAGE_FIELDS = 5
 _MOST_PROBLEMS = 1000
 """So many different problems are told apart; the rest are counted together."""
 _OTHER_PROBLEMS = "other problems"
@@ -61,6 +61,7 @@ USAGE = pa.schema(
     [
         ("t_s", pa.float64()),
         ("cpu_share", pa.float64()),
+        ("waiting_share", pa.float64()),
         ("memory_bytes", pa.float64()),
         ("active", pa.float64()),
     ]
@@ -165,9 +166,26 @@ class Recorder:
             key = (endpoint, _OTHER_PROBLEMS)
         self._problems[key] += 1
 
-    def usage(self, t_s: float, cpu_share: float, memory_bytes: float, active: int) -> None:
-        """What this worker's process used since the last call, as a share of one core."""
-        self._usage.extend((t_s, cpu_share, memory_bytes, active))
+    def usage(
+        self, t_s: float, cpu_share: float, waiting_share: float, memory_bytes: float, active: int
+    ) -> None:
+        """What this worker's process used since the last call.
+
+        Parameters
+        ----------
+        t_s : float
+            Now, s from the epoch.
+        cpu_share : float
+            Use of one core.
+        waiting_share : float
+            Share of the time in which it could have worked but other processes had the
+            processors; NaN where the system does not say.
+        memory_bytes : float
+            Its memory now.
+        active : int
+            Sessions under way now.
+        """
+        self._usage.extend((t_s, cpu_share, waiting_share, memory_bytes, active))
 
     @property
     def n_requests(self) -> int:
@@ -228,7 +246,8 @@ class Recorder:
 
     def times_of(self, endpoint: int) -> Counts:
         """Return the counts of one endpoint's response times, shape (N_BINS,)."""
-        return self._times[endpoint]
+        counts: Counts = self._times[endpoint]
+        return counts
 
     def save(self, folder: Path) -> None:
         """Write everything as a part: a folder that appears complete or not at all."""
@@ -244,7 +263,7 @@ class Recorder:
         sessions = _matrix(self._sessions, _SESSION_FIELDS)
         usage = _matrix(self._usage, _USAGE_FIELDS)
         problems = [(*key, count) for key, count in self._problems.most_common()]
-        columns: dict[str, Sequence[Any]] = {
+        columns: dict[str, Any] = {
             "requests": requests.T,
             "sessions": sessions.T,
             "usage": usage.T,

@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import secrets
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class Plan(BaseModel):
     max_time_s: float
     """The test ends then, s from its second 0."""
     smoke_journey: str | None = None
-    """Journey of a smoke test's sessions; absent: no smoke test."""
+    """Journey of a smoke test's sessions, empty for the commonest; absent: no smoke test."""
     results: str = "results"
     """The store."""
     collects: bool = False
@@ -131,10 +131,18 @@ def drawn(plan: Plan, scenario: Scenario) -> tuple[Scenario, Trace]:
 
     A smoke test asks another question than the scenario: see :mod:`loadtests.smoke`.
     """
+    trace = demand_of(plan, scenario)
     if plan.smoke_journey is None:
-        return scenario, draw_trace(scenario, plan.replication)
-    trace = smoke_trace(scenario, plan.smoke_journey or None)
-    return smoke_scenario(scenario, trace), trace
+        return scenario, trace
+    question = smoke_scenario(scenario, trace)
+    return question, replace(trace, scenario_digest=question.digest())
+
+
+def demand_of(plan: Plan, scenario: Scenario) -> Trace:
+    """Return the demand of a question as it is asked; any machine draws the same."""
+    if plan.smoke_journey is None:
+        return draw_trace(scenario, plan.replication)
+    return smoke_trace(scenario, plan.smoke_journey or None)
 
 
 def save_order(order: Order) -> None:
@@ -184,7 +192,9 @@ def load_conduct(folder: Path) -> Conduct:
     try:
         return Conduct.model_validate_json((folder / EPOCH).read_bytes())
     except (OSError, ValidationError) as error:
-        raise LoadError(f"{folder / EPOCH}: missing or damaged; the load did not end: {error}") from error
+        raise LoadError(
+            f"{folder / EPOCH}: missing or damaged; the load did not end: {error}"
+        ) from error
 
 
 def another(order: Order) -> Order:

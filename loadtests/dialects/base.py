@@ -166,6 +166,9 @@ DEFAULT_GROUP_ID = "20126"
 DEFAULT_TRACKING_PREFIX = "hoso-tracuu-"
 """Fixed part of the stand-in portal's tracking key."""
 
+DEFAULT_OFFICERS = 200
+"""Officer accounts of the stand-in portal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -181,21 +184,34 @@ class Credentials:
         Id of the portal's site, ``HOSO_GROUP_ID``.
     tracking_prefix : str
         Fixed part of the key of anonymous tracking, ``HOSO_TRACKING_PREFIX``.
+    officers : int
+        Officer accounts ``o0000`` onwards, spread over the agencies in turn, ``HOSO_OFFICERS``.
     """
 
     user_secret: str = field(default="", repr=False)
     captcha: str = field(default="", repr=False)
     group_id: str = DEFAULT_GROUP_ID
     tracking_prefix: str = field(default=DEFAULT_TRACKING_PREFIX, repr=False)
+    officers: int = DEFAULT_OFFICERS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Credentials":
-        """Return the credentials named in ``os.environ``."""
+        """Return the credentials named in ``os.environ``.
+
+        Raises
+        ------
+        DialectError
+            When ``HOSO_OFFICERS`` is no positive number.
+        """
+        officers = environment.get("HOSO_OFFICERS", str(DEFAULT_OFFICERS))
+        if not officers.isdecimal() or int(officers) == 0:
+            raise DialectError(f"HOSO_OFFICERS: {officers} must be a number above 0")
         return cls(
             user_secret=environment.get("HOSO_PORTAL_USER_SECRET", ""),
             captcha=environment.get("HOSO_CAPTCHA", ""),
             group_id=environment.get("HOSO_GROUP_ID", DEFAULT_GROUP_ID),
             tracking_prefix=environment.get("HOSO_TRACKING_PREFIX", DEFAULT_TRACKING_PREFIX),
+            officers=int(officers),
         )
 
 

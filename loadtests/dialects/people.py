@@ -106,7 +106,8 @@ def citizen(number: int, block: Block = PLAIN) -> Citizen:
     block : Block
         Of which kind.
     """
-    rest, year_index = divmod(number % block.citizens, _BIRTH_YEARS)
+    number %= block.citizens
+    rest, year_index = divmod(number, _BIRTH_YEARS)
     serial, gender = divmod(rest, _GENDERS)
     year = _FIRST_BIRTH_YEAR + year_index
     century_digit = gender + _GENDERS * (year // 100 - 19)

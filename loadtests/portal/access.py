@@ -3,11 +3,11 @@
 import hmac
 
 from loadtests.portal.conventions import (
-    MAX_ID,
     is_tracking_key,
     not_allowed,
     not_found,
     not_signed_in,
+    row_id,
 )
 from loadtests.portal.store.models import Dossier
 from loadtests.portal.transitions import Asked
@@ -21,10 +21,8 @@ SECRET_HEADER = "secretCode"
 
 def group_id_of(visit: Visit) -> int:
     """Return the site a request is for; the installation's own where none is named."""
-    text = visit.request.headers.get(GROUP_HEADER, "").strip()
-    if text.isascii() and text.isdigit() and 0 < int(text[:11]) <= MAX_ID:
-        return int(text)
-    return visit.settings.group_id
+    named = row_id(visit.request.headers.get(GROUP_HEADER, "").strip())
+    return named or visit.settings.group_id
 
 
 def find_dossier(visit: Visit, dossier_id: int) -> Dossier:

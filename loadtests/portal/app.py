@@ -45,6 +45,7 @@ ROUTES = (
     "tracking",
     "lookups",
     "national",
+    "national_filing",
     "audit",
     "monitor",
 )

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from loadtests.portal.blobs import StoredBlob
@@ -176,6 +176,7 @@ def save_form(
             file_template_no=part.file_template_no,
             display_name=part.name,
             file_type="pdf",
+            file_version=1,
             e_form=True,
             created_at=now,
         )
@@ -199,14 +200,14 @@ def write_form(file: DossierFile, form_data: str, now: float) -> None:
 
 
 def form_data_of(session: Session, dossier_id: int, part_no: str) -> str:
-    """Return the data of a saved form; an empty object where none was saved."""
+    """Return the data of a saved form; nothing where none was saved."""
     query = select(DossierFile.form_data).where(
         DossierFile.dossier_id == dossier_id,
         DossierFile.part_no == part_no,
         DossierFile.e_form.is_(True),
         DossierFile.removed.is_(False),
     )
-    return session.scalars(query).first() or "{}"
+    return session.scalars(query).first() or ""
 
 
 def files_of(session: Session, dossier_id: int) -> Sequence[DossierFile]:
@@ -248,13 +249,18 @@ def replace_bytes(file: DossierFile, paper: Paper, now: float) -> None:
     file.modified_at = now
 
 
-def remove_by_template(session: Session, dossier_id: int, file_template_no: str) -> None:
+def remove_by_template(
+    session: Session, dossier_id: int, file_template_no: str, now: float
+) -> None:
     """Remove every file for one form template."""
     session.execute(
-        delete(DossierFile).where(
+        update(DossierFile)
+        .where(
             DossierFile.dossier_id == dossier_id,
             DossierFile.file_template_no == file_template_no,
         )
+        .values(removed=True, modified_at=now),
+        execution_options={"synchronize_session": False},
     )
 
 

@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from loadtests.portal.board import BOARD_FILE, Board, ProcessLevel, level_of
-from loadtests.portal.settings import PortalSettings
+
+if TYPE_CHECKING:
+    from loadtests.portal.settings import PortalSettings
 
 PUBLISH_PERIOD_S = 0.05
 """How often a process writes its level: 20 times between two looks of a monitor."""
@@ -51,7 +53,7 @@ class Order:
 
     role: Literal["web", "jobs"]
     slot: int
-    settings: PortalSettings
+    settings: "PortalSettings"
     started_s: float
     listening: int
 
@@ -61,20 +63,13 @@ class Order:
         pipe.write(_LENGTH.pack(len(text)) + text)
         pipe.flush()
 
-    @staticmethod
-    def read(pipe: IO[bytes]) -> "Order":
-        """Read it from standard input."""
-        (length,) = _LENGTH.unpack(pipe.read(_LENGTH.size))
-        order = pickle.loads(pipe.read(length))
-        assert isinstance(order, Order)
-        return order
-
 
 def main() -> None:
     """Do what the supervisor says, until it says stop or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
-    order = Order.read(sys.stdin.buffer)
+    text = _read(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    order: Order = pickle.loads(text)  # imports much: only now that the parent is watched
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -83,6 +78,13 @@ def main() -> None:
         _serve(order, board)
     else:
         _work(order, board)
+
+
+def _read(pipe: IO[bytes]) -> bytes:
+    length = pipe.read(_LENGTH.size)
+    if len(length) < _LENGTH.size:
+        sys.exit(1)  # the supervisor is gone already
+    return pipe.read(_LENGTH.unpack(length)[0])
 
 
 def _end_with_parent() -> None:

@@ -42,7 +42,7 @@ class ErrorBody(BaseModel):
     description: str
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python notes on an exception where it was raised
 class WireError(Exception):
     """An answer that is not success; raised anywhere in a handler, undoes its transaction.
 
@@ -201,6 +201,12 @@ def tracking_key(prefix: str, now_s: float) -> str:
 def is_tracking_key(key: str, prefix: str, now_s: float) -> bool:
     """Return whether a tracking key is that of this minute."""
     return hmac.compare_digest(key.lower().encode(), tracking_key(prefix, now_s).encode())
+
+
+def row_id(text: str) -> int | None:
+    """Return a text as the number of a row, from 0 to ``MAX_ID``, or None when it is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID))
+    return int(text) if is_number and int(text) <= MAX_ID else None
 
 
 def checked_text(text: str) -> str:

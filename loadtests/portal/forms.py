@@ -116,13 +116,26 @@ async def _fields(request: Request) -> Fields:
         form.discard()
         return Fields(form.fields)
     try:
-        text = (await request.body()).decode("utf-8")
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        return parsed_fields(await request.body())
     except ClientDisconnect as error:
         raise bad_request("the body did not arrive") from error
+
+
+def parsed_fields(body: bytes) -> Fields:
+    """Return the fields of a url-encoded form.
+
+    Raises
+    ------
+    WireError
+        400, when it is none.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
     except ValueError as error:
         raise bad_request("the body is not a form in UTF-8 with at most 1000 fields") from error
-    if "\x00" in text or any("\x00" in name or "\x00" in value for name, value in pairs):
+    if any("\x00" in name or "\x00" in value for name, value in pairs):
         raise bad_request("a NUL character is not text")
     return Fields(dict(pairs))
 

@@ -23,7 +23,9 @@ REJECTED_PAGE = (
     "Please consult with your administrator.</body></html>"
 )
 FRONT_DOOR_COOKIE = "TS01hoso"
-_PORTAL_PATHS = ("/o/",)
+_PORTAL_PATHS = ("/o/", "/api/")
+_BEHIND = "/o/hoso/"
+"""Routes of the operators, who do not come through the front door."""
 
 
 class Guard:
@@ -94,9 +96,10 @@ class FrontDoor:
         headers = Headers(scope=scope)
         is_page = not scope["path"].startswith(_PORTAL_PATHS)
         is_browser = headers.get("user-agent", "").startswith("Mozilla/")
+        has_cookie = f"{FRONT_DOOR_COOKIE}=" in headers.get("cookie", "")
         if is_browser and is_page:
             await self._app(scope, receive, _with_cookie(send))
-        elif (is_browser and f"{FRONT_DOOR_COOKIE}=" in headers.get("cookie", "")) or scope["path"].startswith("/o/hoso/"):
+        elif (is_browser and has_cookie) or scope["path"].startswith(_BEHIND):
             await self._app(scope, receive, send)
         else:
             await _reject(send)

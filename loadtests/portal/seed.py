@@ -9,7 +9,7 @@ import json
 import time
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text
 
 from loadtests.portal.settings import PortalSettings
 from loadtests.portal.store import backlog, catalogue_rows
@@ -23,7 +23,7 @@ from sim.demand import catalogue_of
 SEED = "seed"
 """Key of the row that says what the database was seeded with."""
 
-_LOCK = 2_024_1125
+_LOCK = 20_241_125
 """PostgreSQL advisory lock: two portals that start at once seed once. Any fixed number."""
 
 
@@ -58,15 +58,13 @@ def seed(settings: PortalSettings, database: Database, progress: Progress | None
     with database.transaction() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        found = connection.execute(
-            Meta.__table__.select().with_only_columns(Meta.value).where(Meta.key == SEED)
-        ).scalar()
+        found = connection.execute(select(Meta.value).where(Meta.key == SEED)).scalar()
         if found is not None:
             _check(json.loads(found), wanted)
             return False
         _fill(connection, settings, progress or _silent)
         connection.execute(
-            Meta.__table__.insert().values(key=SEED, value=json.dumps(wanted, ensure_ascii=False))
+            insert(Meta).values(key=SEED, value=json.dumps(wanted, ensure_ascii=False))
         )
     database.refresh_statistics()
     return True

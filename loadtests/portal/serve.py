@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Literal
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import IO
 
 from loadtests.portal.board import BOARD_FILE, Board
 from loadtests.portal.child import GRACE_S, Order
@@ -21,9 +22,8 @@ logger = logging.getLogger(__name__)
 STOP_S = GRACE_S + 5.0
 """How long processes may take to end before they are killed, s."""
 
-SHORT_LIFE_S = 5.0
-SHORT_LIVES = 5
-"""A process that ends so soon so often cannot work: the portal gives up."""
+STILLBIRTHS = 3
+"""A process that ends so often in a row without getting ready cannot work: the portal gives up."""
 
 _LOOK_S = 0.1
 
@@ -52,6 +52,7 @@ def serve(settings: PortalSettings, on_ready: Callable[[str], None] = lambda _: 
         When a process ends again and again.
     """
     server = listen(settings.host, settings.port)
+    settings = replace(settings, port=server.getsockname()[1])
     with server, _until_told() as stopping:
         _Supervisor(settings, server, stopping).run(lambda: on_ready(url_of(server)))
 
@@ -59,25 +60,23 @@ def serve(settings: PortalSettings, on_ready: Callable[[str], None] = lambda _: 
 class _Child:
     """One place of a process: the process in it changes when it dies."""
 
-    def __init__(self, role: Literal["web", "jobs"], order: Order) -> None:
-        self.name = f"{role} process {order.slot + 1}" if role == "web" else "job process"
+    def __init__(self, order: Order) -> None:
+        self.name = f"web process {order.slot + 1}" if order.role == "web" else "job process"
         self._order = order
-        self._short_lives = 0
-        self.is_ready = threading.Event()
+        self._stillbirths = 0
         self._start()
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it ended too soon too often."""
-        return self._short_lives >= SHORT_LIVES
+        """Whether it never gets ready."""
+        return self._stillbirths >= STILLBIRTHS
 
     def revive(self) -> None:
         """Start the process again if it is dead."""
         status = self._process.poll()
         if status is None:
             return
-        is_short = time.monotonic() - self._started_s < SHORT_LIFE_S
-        self._short_lives = self._short_lives + 1 if is_short else 0
+        self._stillbirths = 0 if self.is_ready.is_set() else self._stillbirths + 1
         logger.warning("the %s ended (%d); it is started again", self.name, status)
         self._forget()
         if not self.is_hopeless:
@@ -99,7 +98,7 @@ class _Child:
         self._forget()
 
     def _start(self) -> None:
-        self._started_s = time.monotonic()
+        self.is_ready = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "loadtests.portal.child"],
             stdin=subprocess.PIPE,
@@ -109,22 +108,23 @@ class _Child:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):  # then it is dead already, and will be found so
             self._order.write(self._process.stdin)
-        except BrokenPipeError:
-            return  # it is dead already, and will be found so
-        reader = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
-        reader.start()
-
-    def _listen(self, pipe: IO[bytes]) -> None:
-        for line in pipe:
-            if line == b"ready\n":
-                self.is_ready.set()
+        arguments = (self._process.stdout, self.is_ready)
+        threading.Thread(target=_listen, args=arguments, daemon=True).start()
 
     def _forget(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+
+def _listen(pipe: IO[bytes], is_ready: threading.Event) -> None:
+    """Read what a child says, until it ends."""
+    with pipe:
+        for line in pipe:
+            if line == b"ready\n":
+                is_ready.set()
 
 
 class _Supervisor:
@@ -146,7 +146,7 @@ class _Supervisor:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run until told to stop."""
         try:
-            self._children += [_Child(order.role, order) for order in self._plan]
+            self._children += [_Child(order) for order in self._plan]
             is_announced = False
             while not self._stopping.wait(_LOOK_S):
                 if not is_announced and all(child.is_ready.is_set() for child in self._children):

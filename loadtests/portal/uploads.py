@@ -7,11 +7,15 @@ away, so that the client gets to see the refusal instead of a broken connection.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from loadtests.portal.blobs import BlobStore, IncomingBlob
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELD_LIMIT_BYTES = 1 << 20
 """Longest text field; the longest e-form is 30 kB. # assumption"""
@@ -131,7 +135,7 @@ class FormReader:
             raise UploadError("the multipart body ends before its last boundary")
         return self.form
 
-    def _callbacks(self) -> MultipartCallbacks:
+    def _callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_part_data": self._data,

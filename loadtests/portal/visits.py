@@ -150,6 +150,11 @@ class Visit:
             self.close()
             self._writes = True
 
+    def begin_reading(self) -> None:
+        """Let a POST only read from here on: it takes no writer's turn."""
+        self.close()
+        self._writes = False
+
     def commit(self) -> None:
         """Commit what was written and give the connection back."""
         if self._db is not None:

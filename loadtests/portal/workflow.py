@@ -222,6 +222,11 @@ ACTIONS = tuple(
 )
 """Every edge of the workflow, the main path first."""
 
+STATES = tuple(
+    dict.fromkeys(state for action in ACTIONS for state in (action.before, action.after))
+)
+"""Every state there is, in the order of the main path."""
+
 ROLLBACK_CODE = "9000"
 """Undoes the last action."""
 GOTO_CODE = "9999"

@@ -5,9 +5,10 @@ gets the world and a few elements, each one machine word.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
@@ -17,6 +18,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Struct)
 
 _WORD = ir.IntType(64)
+_PLAIN = {
+    int: numba.types.int64,
+    float: numba.types.float64,
+    bool: numba.types.boolean,
+    np.uint64: numba.types.uint64,
+}
 
 
 def kernel(function: F) -> F:
@@ -25,8 +32,32 @@ def kernel(function: F) -> F:
     Arithmetic follows IEEE 754 to the bit (nothing is contracted or reordered), and a division by
     zero gives what NumPy gives.
     """
-    compiled = numba.njit(error_model="numpy", nogil=True, no_cpython_wrapper=True)(function)
+    compiled = numba.njit(
+        error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    call_as_declared(compiled)
     return cast(F, compiled)
+
+
+def call_as_declared(compiled: Any) -> None:
+    """Let callers convert arguments to the annotated types, as in C.
+
+    Else Numba compiles a function anew for every constant and every width of an argument, which
+    takes half as long again.
+    """
+    of_arguments = compiled.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        hints = [hint for name, hint in get_type_hints(compiled.py_func).items() if name != "return"]
+        declared = [_declared(*pair) for pair in zip(hints, arguments, strict=True)]
+        return of_arguments(tuple(declared), keywords)
+
+    compiled.get_call_template = get_call_template
+
+
+def _declared(hint: Any, argument: Any) -> Any:
+    """Return the type an argument is converted to; of a record, its own."""
+    return _PLAIN.get(hint, argument)
 
 
 def element_of(struct: type[S], array: str) -> Callable[[World, int], S]:

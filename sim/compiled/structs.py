@@ -1,8 +1,9 @@
 """What the kernel keeps in memory: one structure for each thing of the model.
 
 Every structure is a row of a NumPy array; the :class:`World` knows where the arrays lie. Things name
-each other by index, -1 is nobody, so an array can move when it grows. Times are in s; a field is 4
-or 8 bytes wide, which is all the annotations say.
+each other by index, -1 is nobody, so an array can move when it grows. Times are in s. A field is 8 bytes
+wide, 4 only where there are many rows and no function gets the field itself: Numba would compile
+the function once for each width.
 """
 
 from typing import Annotated, get_type_hints
@@ -57,26 +58,26 @@ class Thread(Struct):
     thread of its own.
     """
 
-    id: I4
-    state: I4  # what it does when it goes on
-    next: I4  # in a queue, a heap of running work, or the free list
-    prev: I4
-    child: I4  # in a heap of running work
-    station: I4  # pool, processor or class of uploads that it waits at
-    program: I4
-    op: I4
-    number: I4  # attempt, from 0
-    outcome: I4
-    client: I4
-    channel: I4
-    is_open: I4  # whether the client awaits the answer
-    is_left: I4  # whether the client has left
-    group: I4  # thread that awaits the answers of a group, if in one
-    group_open: I4  # of a group that it awaits: answers to come
-    group_worst: I4  # of a group that it awaits: worst outcome so far
-    job: I4
-    item: I4
-    session: I4
+    id: I8
+    state: I8  # what it does when it goes on
+    next: I8  # in a queue, a heap of running work, or the free list
+    prev: I8
+    child: I8  # in a heap of running work
+    station: I8  # pool, processor or class of uploads that it waits at
+    program: I8
+    op: I8
+    number: I8  # attempt, from 0
+    outcome: I8
+    client: I8
+    channel: I8
+    is_open: I8  # whether the client awaits the answer
+    is_left: I8  # whether the client has left
+    group: I8  # thread that awaits the answers of a group, if in one
+    group_open: I8  # of a group that it awaits: answers to come
+    group_worst: I8  # of a group that it awaits: worst outcome so far
+    job: I8
+    item: I8
+    session: I8
     request: I8
     order: I8  # of start among running work
     key: U8
@@ -91,15 +92,15 @@ class Thread(Struct):
 class Holding(Struct):
     """A place of a thread for a token it holds."""
 
-    pool: I4
+    pool: I8
 
 
 class Binding(Struct):
     """A place of a thread for a server it uses; linked in order of arrival."""
 
-    server: I4
-    next: I4
-    prev: I4
+    server: I8
+    next: I8
+    prev: I8
 
 
 class Level(Struct):
@@ -118,8 +119,8 @@ class Level(Struct):
     capacity_total: F8
     arrivals: I8
     departures: I8
-    kind: I4  # of station, to find the first in its queue
-    station: I4
+    kind: I8  # of station, to find the first in its queue
+    station: I8
 
 
 class LevelRow(Struct):
@@ -139,9 +140,9 @@ class LevelRow(Struct):
 class Pool(Struct):
     """Tokens with a queue of threads."""
 
-    level: I4
-    head: I4
-    tail: I4
+    level: I8
+    head: I8
+    tail: I8
     capacity: F8
     capacity_of_one: F8
     queue_limit: F8
@@ -151,12 +152,12 @@ class Pool(Struct):
 class Processor(Struct):
     """Cores; the running work is a pairing heap of threads."""
 
-    level: I4
-    timer: I4
-    shares: I4  # whether processor sharing, else first come, first served
-    root: I4
-    head: I4  # of the queue, first come, first served
-    tail: I4
+    level: I8
+    timer: I8
+    shares: I8  # whether processor sharing, else first come, first served
+    root: I8
+    head: I8  # of the queue, first come, first served
+    tail: I8
     n: I8  # pieces in service
     count: I8  # pieces started so far
     cores: F8
@@ -170,42 +171,42 @@ class Processor(Struct):
 class Server(Struct):
     """One server of a tier, or all of a tier as one."""
 
-    tier: I4
-    index: I4
-    pool: I4
-    processor: I4
-    is_up: I4
-    units: I4
-    head: I4  # bindings of those that are lost with it
-    tail: I4
+    tier: I8
+    index: I8
+    pool: I8
+    processor: I8
+    is_up: I8
+    units: I8
+    head: I8  # bindings of those that are lost with it
+    tail: I8
 
 
 class Cell(Struct):
     """An element of a list of indices."""
 
-    value: I4
+    value: I8
 
 
 class Tier(Struct):
     """Servers and their balancer, and what scales them."""
 
-    balancing: I4
-    first_server: I4
-    n_servers: I4
-    first_up: I4  # in the list of servers that are up
-    n_up: I4
-    first_unit: I4  # in the list of which fault each single server is lost by
-    n_units: I4  # servers it may have at most
-    in_service: I4
-    cores: I4
+    balancing: I8
+    first_server: I8
+    n_servers: I8
+    first_up: I8  # in the list of servers that are up
+    n_up: I8
+    first_unit: I8  # in the list of which fault each single server is lost by
+    n_units: I8  # servers it may have at most
+    in_service: I8
+    cores: I8
     turn: I8
-    first_attached: I4  # in the list of pools that every server has
-    n_attached: I4
-    is_watched: I4  # whether requests can be lost with a server
-    timer: I4
-    min_servers: I4
-    max_servers: I4
-    booting: I4
+    first_attached: I8  # in the list of pools that every server has
+    n_attached: I8
+    is_watched: I8  # whether requests can be lost with a server
+    timer: I8
+    min_servers: I8
+    max_servers: I8
+    booting: I8
     target_utilisation: F8
     period_s: F8
     boot_s: F8
@@ -218,10 +219,10 @@ class Tier(Struct):
 class Link(Struct):
     """A link shared max-min fair by classes of uploads."""
 
-    level: I4
-    timer: I4
-    first_flow: I4
-    n_flows: I4
+    level: I8
+    timer: I8
+    first_flow: I8
+    n_flows: I8
     nominal: F8
     bandwidth: F8
     since: F8
@@ -231,8 +232,8 @@ class Link(Struct):
 class Flow(Struct):
     """Uploads with one own rate; a pairing heap of threads."""
 
-    link: I4
-    root: I4
+    link: I8
+    root: I8
     n: I8
     cap: F8
     rate: F8
@@ -242,9 +243,9 @@ class Flow(Struct):
 class Gateway(Struct):
     """A service of somebody else."""
 
-    pool: I4
-    burst: I4
-    is_down: I4
+    pool: I8
+    burst: I8
+    is_down: I8
     timeout_s: F8  # infinite without
     rate_limit_per_s: F8  # infinite without
     tokens: F8
@@ -256,23 +257,23 @@ class Gateway(Struct):
 class Job(Struct):
     """A queue of items and its ticks."""
 
-    level: I4
-    timer: I4
-    program: I4
-    head: I4
-    tail: I4
-    batch_head: I4
-    batch_tail: I4
+    level: I8
+    timer: I8
+    program: I8
+    head: I8
+    tail: I8
+    batch_head: I8
+    batch_tail: I8
     queued: I8
     batched: I8
-    running: I4
-    workers: I4
-    batch: I4
-    skip_if_running: I4
-    retries: I4
-    is_stopped: I4
-    first_following: I4  # in the list of jobs
-    n_following: I4
+    running: I8
+    workers: I8
+    batch: I8
+    skip_if_running: I8
+    retries: I8
+    is_stopped: I8
+    first_following: I8  # in the list of jobs
+    n_following: I8
     offset_s: F8
     period_s: F8
     ticks: I8
@@ -292,15 +293,15 @@ class Item(Struct):
 class Op(Struct):
     """A row of a program."""
 
-    code: I4
-    station: I4  # pool, tier, gateway or link
-    holding: I4  # place of the token
-    binding: I4  # place of the server
-    is_guest: I4  # whether a processor is used without a worker
-    is_optional: I4
-    family: I4  # of the duration; NONE without
-    slot: I4  # of its random number; NONE when constant
-    coin: I4  # slot of the error coin; NONE without
+    code: I8
+    station: I8  # pool, tier, gateway or link
+    holding: I8  # place of the token
+    binding: I8  # place of the server
+    is_guest: I8  # whether a processor is used without a worker
+    is_optional: I8
+    family: I8  # of the duration; NONE without
+    slot: I8  # of its random number; NONE when constant
+    coin: I8  # slot of the error coin; NONE without
     mean: F8  # or the constant; mu of a log-normal
     sigma: F8
     error_share: F8
@@ -309,20 +310,20 @@ class Op(Struct):
 class Program(Struct):
     """Operations of an endpoint or of a job's item, and what follows from them."""
 
-    first_op: I4
-    n_holdings: I4
-    n_bindings: I4
-    first_queue: I4  # in the list of jobs
-    n_queues: I4
-    files_dossier: I4
+    first_op: I8
+    n_holdings: I8
+    n_bindings: I8
+    first_queue: I8  # in the list of jobs
+    n_queues: I8
+    files_dossier: I8
 
 
 class Client(Struct):
     """How clients behave."""
 
-    family: I4  # of patience; NONE for the patient
-    retries: I4
-    first_pause: I4  # in the list of pauses by attempt
+    family: I8  # of patience; NONE for the patient
+    retries: I8
+    first_pause: I8  # in the list of pauses by attempt
     mean: F8
     sigma: F8
     jitter: F8
@@ -337,7 +338,7 @@ class Real(Struct):
 class Channel(Struct):
     """How clients reach the portal."""
 
-    rank: I4  # of its rate among all rates
+    rank: I8  # of its rate among all rates
     round_trip_s: F8
 
 
@@ -347,11 +348,11 @@ class Moment(Struct):
     at_s: F8
     until_s: F8
     factor: F8
-    kind: I4
-    is_strike: I4
-    target: I4
-    servers: I4
-    fault: I4
+    kind: I8
+    is_strike: I8
+    target: I8
+    servers: I8
+    fault: I8
 
 
 class Session(Struct):

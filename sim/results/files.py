@@ -58,6 +58,11 @@ class RecordsWriter:
             writer.close()
 
 
+def save_table(table: pa.Table, folder: Path, name: str) -> None:
+    """Write a table of any schema into an existing folder."""
+    pq.write_table(table, table_file(folder, name), compression="zstd", write_page_checksum=True)
+
+
 @contextlib.contextmanager
 def saving(folder: Path) -> Iterator[RecordsWriter]:
     """Give a writer into a folder that appears complete when the block succeeds, or not at all.

@@ -63,6 +63,9 @@ class Manifest(BaseModel):
     """Whether everything planned was done."""
     trust: JsonValue = None
     """Verdict on the measurement; null for simulated."""
+    load: JsonValue = None
+    """How the load of a measurement went: its reference, host, dialect, workers, what stopped it and
+    the commonest problems; null for simulated."""
 
 
 def hoso_version() -> str:

@@ -19,6 +19,7 @@ from sim.results.files import (
     read_pieces,
     read_table,
     save_concatenated,
+    save_table,
     saving,
     writing,
 )
@@ -180,6 +181,8 @@ class RunWriter:
         summarise: Callable[[Run], Mapping[str, JsonValue]] | None = None,
         status: Literal["complete", "interrupted"] = "complete",
         trust: JsonValue = None,
+        load: JsonValue = None,
+        extra: Mapping[str, pa.Table] | None = None,
     ) -> Run:
         """Write the run whole and remove the hidden folder.
 
@@ -193,6 +196,10 @@ class RunWriter:
             Whether everything planned was done.
         trust : JSON value
             Verdict on the measurement.
+        load : JSON value
+            How the load of a measurement went.
+        extra : mapping of str to pyarrow.Table, optional
+            Further tables, by the name of their file.
 
         Returns
         -------
@@ -208,11 +215,13 @@ class RunWriter:
         """
         chosen = self.replications if replications is None else tuple(sorted(replications))
         target = self.folder.parent / self.folder.name.removeprefix(".").removesuffix(".partial")
-        manifest = self._manifest(chosen, status, trust)
+        manifest = self._manifest(chosen, status, trust, load)
         parts = [_part(self.folder, index) for index in chosen]
         with writing(target), written_whole(target) as temporary:
             temporary.mkdir()
             save_concatenated(parts, temporary)
+            for name, table in (extra or {}).items():
+                save_table(table, temporary, name)
             _write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
             summary = summarise(Run(temporary, manifest)) if summarise else {}
             _write_json(temporary / SUMMARY, dict(summary))
@@ -229,6 +238,7 @@ class RunWriter:
         replications: tuple[int, ...],
         status: Literal["complete", "interrupted"],
         trust: JsonValue,
+        load: JsonValue,
     ) -> Manifest:
         finished = _now()
         begun = self._begun
@@ -244,6 +254,7 @@ class RunWriter:
             duration_s=(finished - begun.started).total_seconds(),
             status=status,
             trust=trust,
+            load=load,
         )
 
     def _drop_damaged(self) -> None:

@@ -264,3 +264,37 @@ def test_no_thread_stays_behind(cluster: Cluster) -> None:
         pass
     watchers = [thread for thread in threading.enumerate() if "watch" in thread.name]
     assert not watchers
+
+
+def hoso(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "hoso", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_command_runs_on_a_cluster_and_says_what_is_wrong_with_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.add_workers(1)
+    settings = ["--set", "window.duration_s=20", "--set", "window.warm_up_s=0", "--no-report"]
+    command = ["run", "peak-hour", "--replications", "1", "--engine", "simpy", *settings]
+    done = hoso(*command, "--set", "targets=[]", "--cluster", cluster.address, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    cluster.stop()
+    absent = hoso(*command, "--cluster", cluster.address, cwd=tmp_path)
+    assert absent.returncode == 3
+    assert "Traceback" not in absent.stderr
+    assert "no Dask scheduler answers" in absent.stderr
+
+
+def test_processes_of_a_cluster_are_its_own(tmp_path: Path) -> None:
+    done = hoso(
+        "run", "peak-hour", "--processes", "2", "--cluster", "tcp://127.0.0.1:1", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "--processes or --cluster" in done.stderr

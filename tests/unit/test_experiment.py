@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sim.compiled.errors import CompiledEngineError
 from sim.experiment import ExperimentError, run_experiment
+from sim.experiment.engines import versions_for
 from sim.results import TABLES, Records, ResultsError, Run, RunWriter, runs_in
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.run import Execution, Target
@@ -286,3 +288,35 @@ def test_what_more_replications_cannot_narrow_asks_for_none(tmp_path: Path, metr
     )
     run = run_experiment(asked, results_root=tmp_path, processes=1, simulate=answered)
     assert len(run.replications) == 3
+
+
+def test_the_run_names_its_engine(tmp_path: Path) -> None:
+    run = run_experiment(
+        scenario(), results_root=tmp_path, processes=1, simulate=answered, engine="simpy"
+    )
+    assert run.manifest.engine == "simpy"
+    assert "simpy" in run.manifest.versions
+
+
+def test_an_engine_that_cannot_run_is_said_and_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(tell: object = None) -> None:
+        raise CompiledEngineError("no compiler for this processor")
+
+    monkeypatch.setattr("sim.compiled.compile_kernel", broken)
+    with pytest.raises(ExperimentError, match=r"no compiler for this processor.*--engine simpy"):
+        run_experiment(scenario(), results_root=tmp_path, processes=1, engine="compiled")
+    assert runs_in(tmp_path / NAME) == []
+
+
+def test_a_worker_of_another_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = versions_for("simpy") | {"hoso": "99.0"}
+    found = iter([newer, versions_for("simpy")])
+    monkeypatch.setattr("sim.experiment.replications.versions_for", lambda engine: next(found))
+    with pytest.raises(ExperimentError, match=r"a worker has hoso .*, this is 99\.0.*kept"):
+        run_experiment(
+            scenario(), results_root=tmp_path, processes=1, simulate=answered, engine="simpy"
+        )

@@ -327,7 +327,7 @@ def cases(text: str) -> dict[str, str]:
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         counts[key] = list(found.values()).count(tag)
     assert {key: int(suite.attrib[key]) for key in counts} == counts
-    re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.attrib["timestamp"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", suite.attrib["timestamp"])
     return found
 
 

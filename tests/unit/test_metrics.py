@@ -25,6 +25,7 @@ from sim.metrics import (
     summarise,
 )
 from sim.metrics.samples import quantile
+from sim.metrics.summary import summary_metrics
 from sim.results import TABLES, Records, RunWriter
 from sim.scenario import Scenario, load_scenario
 from sim.scenario.run import Target
@@ -542,6 +543,28 @@ def test_sound_records_break_no_identity() -> None:
     assert check_conservation(sound()) == []
 
 
+@pytest.mark.parametrize("replications", [1, 2])
+def test_metrics_do_not_depend_on_how_many_rows_are_read_at_once(
+    replications: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    names = list(rng.choice(list(scenario().portal.endpoints), 500))
+    outcomes = list(rng.choice(["ok", "rejected", "abandoned"], 500))
+    whole = together(
+        *(
+            requests(rng.exponential(1.0, 500), index, endpoint=names, outcome=outcomes)
+            for index in range(replications)
+        )
+    )
+    metrics = list(summary_metrics(scenario()))
+    at_once = estimate_all(whole, scenario(), metrics)
+    monkeypatch.setattr("sim.results.records.ROWS_AT_ONCE", 7)
+    for name, again in estimate_all(whole, scenario(), metrics).items():
+        before = at_once[name]
+        assert np.array_equal(again.per_replication, before.per_replication, equal_nan=True)
+        assert (again.low, again.high) == (before.low, before.high)
+
+
 @pytest.mark.parametrize(
     ("name", "changed", "values", "sentence"),
     [
@@ -564,9 +587,16 @@ def test_sound_records_break_no_identity() -> None:
         ("levels", "queue_mean", [2.0, 0.0], "queue_mean above queue_max"),
     ],
 )
+@pytest.mark.parametrize("rows_at_once", [1, 2, 1000])
 def test_a_broken_identity_is_named(
-    name: str, changed: str, values: list[object], sentence: str
+    name: str,
+    changed: str,
+    values: list[object],
+    sentence: str,
+    rows_at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sim.results.records.ROWS_AT_ONCE", rows_at_once)
     whole = sound()
     tables = {each: whole.table(each) for each in TABLES}
     field = TABLES[name].field(changed)

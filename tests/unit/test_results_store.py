@@ -1,8 +1,10 @@
 """The store of runs: complete or absent, resumable, readable by others."""
 
+import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import re
 import resource
@@ -20,6 +22,7 @@ from sim.results import (
     ResultsError,
     RunWriter,
     open_run,
+    replication_parts,
     runs_in,
     scenarios_in,
     write_replication,
@@ -392,3 +395,85 @@ def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         exec(example, found)
     assert found["busiest"] == [("app.cpu", 0.5, 3.0)]
     assert set(found["p95_s"].index) >= {"search", "file_dossier"}  # type: ignore[attr-defined]
+
+
+def rows(whole: Records, start: int, stop: int) -> Records:
+    """Rows of every table."""
+    return Records(**{name: whole.table(name).slice(start, stop - start) for name in TABLES})
+
+
+@pytest.mark.parametrize("cuts", [[0, 1000], [0, 1, 64, 64, 129, 130, 999, 1000], [0, 500, 1000]])
+def test_records_in_parts_give_the_files_of_whole_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuts: list[int]
+) -> None:
+    monkeypatch.setattr("sim.results.files.ROWS_AT_ONCE", 64)
+    whole = records(0, n=1000)
+    with begin(tmp_path / "a") as writer:
+        writer.add(0, whole)
+        expected = writer.finish()
+    with begin(tmp_path / "b") as writer:
+        with replication_parts(writer.folder, 0) as append:
+            for start, stop in itertools.pairwise(cuts):
+                append(rows(whole, start, stop))
+        run = writer.finish()
+    assert digests(run.path) == digests(expected.path)
+    assert run.records().requests.equals(whole.requests)
+
+
+def test_row_groups_are_read_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.results.files.ROWS_AT_ONCE", 64)
+    run = open_run(finished(tmp_path))
+    pieces = list(run.pieces("requests", ["due_s", "endpoint"], replication=1))
+    assert [piece.num_rows for piece in pieces] == [64, 64, 64, 8]
+    assert pa.concat_tables(pieces).equals(
+        run.table("requests", ["due_s", "endpoint"], replication=1)
+    )
+
+
+def test_parts_of_a_replication_that_fails_leave_nothing(tmp_path: Path) -> None:
+    with begin(tmp_path) as writer:
+        with contextlib.suppress(ZeroDivisionError), replication_parts(writer.folder, 0) as append:
+            append(records(0))
+            raise ZeroDivisionError
+        assert writer.replications == ()
+        assert hidden(writer.folder) == []
+
+
+def test_parts_of_another_replication_are_refused(tmp_path: Path) -> None:
+    with (
+        begin(tmp_path) as writer,
+        pytest.raises(ResultsError, match="replication 0 hold rows"),
+        replication_parts(writer.folder, 0) as append,
+    ):
+        append(records(1))
+
+
+def test_a_run_goes_on_only_with_the_engine_it_began_with(tmp_path: Path) -> None:
+    with RunWriter.resume_or_create(tmp_path, scenario(), engine="simpy") as first:
+        first.add(0, records(0))
+    with RunWriter.resume_or_create(tmp_path, scenario(), engine="compiled") as second:
+        assert second.replications == ()
+        second.add(0, records(0))
+        assert second.finish().manifest.engine == "compiled"
+    with RunWriter.resume_or_create(tmp_path, scenario(), engine="simpy") as third:
+        assert third.replications == (0,)
+
+
+@pytest.mark.parametrize(("engine", "package"), [("simpy", "simpy"), ("compiled", "numba")])
+def test_the_manifest_names_the_version_of_the_engine(
+    tmp_path: Path, engine: str, package: str
+) -> None:
+    with RunWriter.resume_or_create(tmp_path, scenario(), engine=engine) as writer:
+        writer.add(0, records(0))
+        versions = writer.finish().manifest.versions
+    assert set(versions) == {"python", "numpy", "pyarrow", package}
+
+
+def test_a_run_of_before_engines_were_named_is_simpys(tmp_path: Path) -> None:
+    path = finished(tmp_path) / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["engine"]
+    path.write_text(json.dumps(content))
+    assert open_run(path.parent).manifest.engine == "simpy"

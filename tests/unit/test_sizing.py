@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from sim.analytic.formulas import mmc_wait_mean
+from sim.demand import Trace, draw_trace
+from sim.engine import simulate
 from sim.experiment import ExperimentError
+from sim.results import Records
 from sim.scenario import load_scenario
 from sim.scenario.scenario import Scenario
 from sim.sizing import Sizing, render, size, write_override
@@ -71,7 +74,7 @@ def question(target: dict[str, object], **portal: object) -> Scenario:
 
 def sized(scenario: Scenario) -> Sizing:
     with ThreadPoolExecutor(1) as executor:
-        return size(scenario, executor=executor, processes=2)
+        return size(scenario, executor=executor, processes=2, engine="simpy")
 
 
 def smallest_by_erlang_c(bound_s: float) -> int:
@@ -172,6 +175,42 @@ def test_servers_that_a_fault_takes_away_stay() -> None:
     fault = {"kind": "server_lost", "target": "app", "from_s": 10, "to_s": 20, "servers": 3}
     faulty = Scenario.model_validate(scenario.model_dump(mode="json") | {"faults": [fault]})
     assert sized(faulty).counts["portal.tiers.app.servers"] >= 3
+
+
+def test_the_answer_does_not_depend_on_how_many_run_at_once() -> None:
+    scenario = question({"metric": "page.response_s.mean", "at_most": 1.4})
+    with ThreadPoolExecutor(4) as executor:
+        answers = [
+            size(scenario, executor=executor, processes=n, engine="simpy") for n in (1, 3, 8)
+        ]
+    assert len({str(answer.steps) for answer in answers}) == 1
+
+
+def test_every_candidate_meets_a_trace_that_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def draw(scenario: Scenario, replication: int) -> Trace:
+        drawn.append(replication)
+        return draw_trace(scenario, replication)
+
+    monkeypatch.setattr("sim.demand.trace_cache.draw_trace", draw)
+    answer = sized(question({"metric": "page.response_s.mean", "at_most": 1.4}))
+    assert len(answer.steps) > 2
+    assert len(drawn) == len(set(drawn))
+
+
+def test_a_candidate_that_is_hopeless_is_left_after_two_replications() -> None:
+    ran: list[int] = []
+
+    def slow(scenario: Scenario, replication: int, trace: Trace | None = None) -> Records:
+        ran.append(replication)
+        return simulate(scenario, replication, trace)
+
+    scenario = question({"metric": "page.response_s.mean", "at_most": 0.5})
+    with ThreadPoolExecutor(1) as executor:
+        answer = size(scenario, executor=executor, processes=1, simulate=slow)
+    assert set(ran) == {0, 1}
+    assert len(ran) == 2 * len(answer.steps)
 
 
 def test_a_worker_that_dies_is_said() -> None:

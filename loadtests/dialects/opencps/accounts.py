@@ -1,5 +1,6 @@
 """Signing in to an OpenCPS portal, the personal page, and tracking without signing in."""
 
+from collections.abc import Callable
 from functools import partial
 
 from loadtests.dialects.base import Answer, Call, Reading
@@ -45,7 +46,7 @@ _PAYING = ("202", "302", "132")
 _SUPPLEMENT = ("201", "131")
 """Steps that wait for the citizen. # source: default service process of OpenCPS."""
 
-_STEPS_WANTED = {"pay": _PAYING, "supplement": _SUPPLEMENT}
+_STEPS_WANTED = {"payer": _PAYING, "supplementer": _SUPPLEMENT}
 
 
 # Signing in
@@ -130,7 +131,7 @@ def own_count(s: Session, _m: Moment) -> Exchange:
 
 def own_dossiers(s: Session, _m: Moment) -> Exchange:
     """The citizen's dossiers; those who come to pay or to supplement look for theirs."""
-    steps = _STEPS_WANTED.get(s.journey, ())
+    steps = _STEPS_WANTED.get(s.role, ())
     query: Fields = {
         "owner": "true",
         "order": "true",
@@ -150,7 +151,7 @@ def _own_dossiers(s: Session, steps: tuple[str, ...], answer: Answer) -> Reading
     if not waiting:
         raise WrongContentError(
             f"{s.user_name} has no dossier at step {' or '.join(steps)}: "
-            f"the portal needs test citizens whose dossiers wait ({s.journey})"
+            "the portal needs test citizens whose dossiers wait for them"
         )
     s.learn_dossier(waiting[0])
     return OK
@@ -167,9 +168,14 @@ def track(s: Session, m: Moment) -> Exchange:
         "order": "true",
         "applicantIdNo": s.person.personal_number,
     }
-    headers = {**s.headers.plain, "authenKey": s.tracking_key(m.now_ms)}
-    call = Call("GET", with_query(f"{MAIN}/dossiers", query), headers)
-    return Exchange(call, partial(_tracked, s))
+    path = with_query(f"{MAIN}/dossiers", query)
+    return as_tracker(s, m, ask=lambda s, _m: get(s, path, partial(_tracked, s)))
+
+
+def as_tracker(s: Session, m: Moment, *, ask: Callable[[Session, Moment], Exchange]) -> Exchange:
+    """Ask with the key of the minute."""
+    s.use_headers({"authenKey": s.tracking_key(m.now_ms)})
+    return ask(s, m)
 
 
 def _tracked(s: Session, answer: Answer) -> Reading:

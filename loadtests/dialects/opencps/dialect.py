@@ -1,16 +1,20 @@
 """Which request of OpenCPS the n-th call of an endpoint is, journey by journey."""
 
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import Literal
 
 from loadtests.dialects.base import Answer, Call, Credentials, Reading, Service
-from loadtests.dialects.encoding import WrongContentError, excerpt
+from loadtests.dialects.encoding import WrongContentError, excerpt, json_object, text_of
 from loadtests.dialects.opencps import accounts, dossiers, officers, payments, services, uploads
+from loadtests.dialects.opencps.officers import Desk
 from loadtests.dialects.opencps.session import Exchange, Moment, Session
 from loadtests.dialects.people import (
     PAYERS,
     PLAIN,
     SUPPLEMENTERS,
+    Block,
     Citizen,
     citizen,
     officer_user_name,
@@ -20,9 +24,11 @@ from sim.scenario import Scenario
 from sim.streams import child_key, mix
 
 Ask = Callable[[Session, Moment], Exchange]
+Asks = Mapping[str, tuple[Ask, ...]]
+"""Calls of each endpoint in order; after the last, from the first again."""
 
-OFFICERS = 200
-"""Officer accounts of the stand-in portal, spread over the agencies in turn."""
+Role = Literal["visitor", "filer", "tracker", "payer", "supplementer", "enterprise", "officer"]
+"""What the sessions of a journey come for; it decides who they are and what they ask for."""
 
 TRACKED_CITIZENS = 100
 """Applicants whose dossiers are looked up; the portal's test data has at least so many."""
@@ -48,7 +54,7 @@ _DOSSIER_PAGE_FORM: tuple[Ask, ...] = (
 )
 _REGIONS: tuple[Ask, ...] = (services.cities, services.wards, services.below_ward)
 
-_COMMON: Mapping[str, tuple[Ask, ...]] = {
+_COMMON: Asks = {
     "facets": (
         services.agencies,
         services.domains,
@@ -84,21 +90,21 @@ _COMMON: Mapping[str, tuple[Ask, ...]] = {
     "payment_init": (payments.order,),
     "payment_confirm": (payments.confirm,),
 }
-"""Calls in order; after the last, from the first again."""
 
-_BROWSE: Mapping[str, tuple[Ask, ...]] = {}
-
-_TRACK: Mapping[str, tuple[Ask, ...]] = {
+_TRACK: Asks = {
     "track_search": (accounts.track,),
-    "dossier_get": (dossiers.read, dossiers.history, dossiers.steps_done, dossiers.votings),
+    "dossier_get": tuple(
+        partial(accounts.as_tracker, ask=ask)
+        for ask in (dossiers.read, dossiers.history, dossiers.steps_done, dossiers.votings)
+    ),
 }
 
-_PAY: Mapping[str, tuple[Ask, ...]] = {
+_PAY: Asks = {
     "dossier_get": (*_DOSSIER_PAGE_GET, dossiers.payment),
     "service_detail": (services.service,),
 }
 
-_SUPPLEMENT: Mapping[str, tuple[Ask, ...]] = {
+_SUPPLEMENT: Asks = {
     "dossier_get": (dossiers.read, dossiers.history, *_DOSSIER_PAGE_GET),
     "form_get": (
         dossiers.next_actions,
@@ -110,7 +116,7 @@ _SUPPLEMENT: Mapping[str, tuple[Ask, ...]] = {
     "service_detail": (services.service,),
 }
 
-_BULK: Mapping[str, tuple[Ask, ...]] = {"dictionary": (services.document_types, services.cities)}
+_BULK: Asks = {"dictionary": (services.document_types, services.cities)}
 
 _OFFICER_READS: tuple[Ask, ...] = (
     dossiers.read,
@@ -129,11 +135,12 @@ _OFFICER_READS: tuple[Ask, ...] = (
 )
 
 
-def _submit(has_form: bool, has_fee: bool) -> Mapping[str, tuple[Ask, ...]]:
+def _submit(has_form: bool, has_fee: bool) -> Asks:
     """Return the calls of the journey that files a dossier, page by page."""
     script = _FORM_SCRIPT if has_form else ()
     fee = (dossiers.payment,) if has_fee else ()
     return {
+        **_COMMON,
         "facets": (*_COMMON["facets"], services.levels, services.domains),
         "service_detail": (*_COMMON["service_detail"], *(services.service,) * 4),
         "dictionary": (
@@ -156,19 +163,44 @@ _SUBMIT = {
     for has_fee in (False, True)
 }
 
-_JOURNEYS: Mapping[str, Mapping[str, tuple[Ask, ...]]] = {
-    "track": _TRACK,
-    "pay": _PAY,
-    "supplement": _SUPPLEMENT,
-    "enterprise_bulk": _BULK,
+_ROLES: Mapping[Role, Asks] = {
+    "visitor": _COMMON,
+    "tracker": {**_COMMON, **_TRACK},
+    "payer": {**_COMMON, **_PAY},
+    "supplementer": {**_COMMON, **_SUPPLEMENT},
+    "enterprise": {**_COMMON, **_BULK},
 }
 
-_BLOCKS = {"pay": PAYERS, "supplement": SUPPLEMENTERS}
+_BLOCKS: Mapping[Role, Block] = {"payer": PAYERS, "supplementer": SUPPLEMENTERS}
 
-OFFICER = "officer"
-"""Journey of officers; they send their credentials with every request."""
 
-ENDPOINTS = frozenset(_COMMON) | {"officer_list", "officer_detail", "officer_action"}
+def role_of(endpoints: Collection[str]) -> Role:
+    """Return what a journey that sends these endpoints is made for."""
+    signs: tuple[tuple[str, Role], ...] = (
+        ("officer_list", "officer"),
+        ("dossier_create", "filer"),
+        ("bulk_submit", "enterprise"),
+        ("supplement_submit", "supplementer"),
+        ("payment_init", "payer"),
+    )
+    for endpoint, role in signs:
+        if endpoint in endpoints:
+            return role
+    return "tracker" if "track_search" in endpoints and "login" not in endpoints else "visitor"
+
+
+def _officer_asks(desk: Desk) -> Asks:
+    """Return the calls of officers, who share the work that waits."""
+    return {
+        **_COMMON,
+        "officer_list": (partial(officers.work_list, desk=desk), officers.reload_list),
+        "officer_detail": _OFFICER_READS,
+        "officer_action": (partial(officers.decide, desk=desk),),
+        "counters": (officers.counters, officers.counters, officers.count),
+    }
+
+
+ENDPOINTS = frozenset(_officer_asks(Desk()))
 """Endpoint names the dialect can send."""
 
 
@@ -177,7 +209,7 @@ class OpencpsVisitor:
 
     __slots__ = ("_asks", "_counts", "_numbers", "_open", "_session")
 
-    def __init__(self, session: Session, asks: Mapping[str, Sequence[Ask]]) -> None:
+    def __init__(self, session: Session, asks: Asks) -> None:
         self._session = session
         self._asks = asks
         self._counts: dict[str, int] = {}
@@ -213,6 +245,114 @@ class OpencpsVisitor:
             return exchange.check(answer)
         except WrongContentError as error:
             return Reading("failed", f"{endpoint}: {error}")
-        finally:
-            if len(self._counts) < 0:
-                raise AssertionError
+
+
+class OpencpsDialect:
+    """Makes the visitors of an OpenCPS portal; one for all sessions of a process."""
+
+    name = "opencps"
+    endpoints = ENDPOINTS
+
+    def __init__(
+        self,
+        run_reference: str,
+        credentials: Credentials,
+        catalogue: Catalogue,
+        roles: Mapping[str, Role],
+    ) -> None:
+        self._run_reference = run_reference
+        self._credentials = credentials
+        self._roles = roles
+        self._first = mix(zlib.crc32(run_reference.encode()))
+        offered = catalogue.services
+        self._templates = {code: f"T{number}" for number, code in enumerate(offered.code, 1)}
+        self._agencies = {name: index for index, name in enumerate(dict.fromkeys(offered.agency))}
+        self._officer_asks = _officer_asks(Desk())
+
+    def visitor(self, session: int, journey: str, service: Service, key: int) -> OpencpsVisitor:
+        """Return the visitor of one session; see :class:`loadtests.dialects.Dialect`."""
+        role = self._roles.get(journey, "visitor")
+        person = self._person(session, role)
+        is_officer = role == "officer"
+        state = Session(
+            role=role,
+            run_reference=self._run_reference,
+            index=session,
+            key=key,
+            service=service,
+            person=person,
+            user_name=self._officer(session, service) if is_officer else person.user_name,
+            credentials=self._credentials,
+            template=self._templates.get(service.code, ""),
+        )
+        if is_officer:
+            state.use_headers({"Authorization": f"Basic {state.basic}"})
+        return OpencpsVisitor(state, self._asks(role, service))
+
+    def _asks(self, role: Role, service: Service) -> Asks:
+        if role == "officer":
+            return self._officer_asks
+        if role == "filer":
+            return _SUBMIT[service.e_form, service.fee_vnd > 0]
+        return _ROLES[role]
+
+    def _person(self, session: int, role: Role) -> Citizen:
+        """Return who comes: each session of a run somebody else, in another run others."""
+        if role == "tracker":
+            return citizen(session % TRACKED_CITIZENS)
+        if role in _BLOCKS:
+            return citizen(self._first + session, _BLOCKS[role])
+        filers = PLAIN.citizens - _FIRST_FILER
+        return citizen(_FIRST_FILER + (self._first + session) % filers)
+
+    def _officer(self, session: int, service: Service) -> str:
+        """Return an officer of the agency that decides on the service."""
+        agencies = max(1, len(self._agencies))
+        agency = self._agencies.get(service.agency, session % agencies)
+        colleagues = max(1, (self._credentials.officers - agency + agencies - 1) // agencies)
+        return officer_user_name(agency + session % colleagues * agencies)
+
+
+def opencps_dialect(
+    scenario: Scenario, run_reference: str, credentials: Credentials
+) -> OpencpsDialect:
+    """Return the dialect of one run; see :func:`loadtests.dialects.make_dialect`."""
+    roles = {
+        name: role_of({endpoint for step in journey.steps for endpoint in step.calls})
+        for name, journey in scenario.journeys.items()
+    }
+    return OpencpsDialect(run_reference, credentials, catalogue_of(scenario), roles)
+
+
+_OUTCOMES = {429: "rejected", 503: "rejected", 408: "timed_out", 504: "timed_out"}
+"""Outcomes of refusals; every other one is ``failed``."""
+
+_MEANINGS = {
+    203: "not signed in, or a wrong captcha, key or secret",
+    400: "the portal cannot read the request",
+    401: "not allowed",
+    403: "refused",
+    404: "no such page",
+    405: "the action is not possible at the dossier's step",
+    408: "the portal gave up waiting",
+    413: "too large",
+    429: "too many requests",
+    503: "too busy",
+    504: "no answer from behind in time",
+}
+
+
+def refusal(answer: Answer) -> Reading:
+    """Return what a status that is no success means."""
+    meaning = _MEANINGS.get(answer.status, "error")
+    outcome = _OUTCOMES.get(answer.status, "failed")
+    return Reading(outcome, f"{answer.status}: {meaning}: {reason(answer.body)}")
+
+
+def reason(body: bytes) -> str:
+    """Return why the portal refused, in its own words."""
+    try:
+        row = json_object(body)
+    except WrongContentError:
+        return excerpt(body)
+    return text_of(row.get("description") or row.get("message")) or excerpt(body)

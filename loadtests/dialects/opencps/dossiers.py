@@ -266,7 +266,7 @@ def _look_up_failed(answer: Answer) -> Reading | None:
 def save_form(s: Session, m: Moment) -> Exchange:
     """Save the electronic form for the first time."""
     part = _form_part(s)
-    content = json.dumps(_form_content(s, m), ensure_ascii=False)
+    content = json.dumps(form_content(s, m), ensure_ascii=False)
     body = multipart(s.boundary, {"formData": content, "file": ""})
     path = of(s, f"/eforms/{in_path(part)}")
     return Exchange(Call("POST", path, s.headers.multipart, body), partial(_form_saved, part))
@@ -276,7 +276,7 @@ _FORM_FIELDS = 35  # source: published sample of a civil-status form, about 35 f
 _FIELD_TEXT = "nội dung khai báo của người nộp hồ sơ trên tờ khai điện tử"
 
 
-def _form_content(s: Session, m: Moment) -> Json:
+def form_content(s: Session, m: Moment) -> Json:
     """Return about 3 kB of form data. # assumption: 2 to 8 kB, no sample is published."""
     person = s.person
     fields: Json = {f"muc_{index:02d}": f"{_FIELD_TEXT} {index}" for index in range(_FORM_FIELDS)}
@@ -400,9 +400,7 @@ def act(
     return Exchange(call, partial(_acted, s.dossier.number, verify, done), before)
 
 
-def _acted(
-    number: str, verify: Callable[[Json], None], done: Reading, answer: Answer
-) -> Reading:
+def _acted(number: str, verify: Callable[[Json], None], done: Reading, answer: Answer) -> Reading:
     verify(_same_dossier(number, answer))
     return done
 

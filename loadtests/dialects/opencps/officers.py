@@ -14,7 +14,14 @@ from loadtests.dialects.encoding import (
 )
 from loadtests.dialects.opencps.dossiers import act, action_dialog, is_at, next_actions, of
 from loadtests.dialects.opencps.services import any_list, get
-from loadtests.dialects.opencps.session import MAIN, PAGE_ROWS, Exchange, Moment, NextAction, Session
+from loadtests.dialects.opencps.session import (
+    MAIN,
+    PAGE_ROWS,
+    Exchange,
+    Moment,
+    NextAction,
+    Session,
+)
 from sim.streams import child_key, uniform
 
 WORK_STEPS = "130,200,210,300"
@@ -63,7 +70,7 @@ class Desk:
         self._holder.pop(number, None)
 
 
-def work_list(s: Session, desk: Desk) -> Exchange:
+def work_list(s: Session, _m: Moment, *, desk: Desk) -> Exchange:
     """Read the work list and take a dossier from it."""
     start = desk.held_by(s.user_name) // PAGE_ROWS * PAGE_ROWS
     return get(s, _list_path(start), partial(_take, s, desk))
@@ -139,7 +146,7 @@ def choose(s: Session) -> None:
     s.chosen = detour[0] if is_detour else s.actions[0]
 
 
-def decide(s: Session, m: Moment, desk: Desk) -> Exchange:
+def decide(s: Session, m: Moment, *, desk: Desk) -> Exchange:
     """Do the chosen action."""
     choose(s)
     action = s.chosen or NextAction("", "", "")

@@ -107,8 +107,8 @@ class Session:
 
     Attributes
     ----------
-    journey : str
-        Name of its journey.
+    role : str
+        What it comes for.
     run_reference : str
         ``hoso-<run id>``.
     index : int
@@ -125,7 +125,7 @@ class Session:
         Secrets of the test.
     """
 
-    journey: str
+    role: str
     run_reference: str
     index: int
     key: int

@@ -12,7 +12,14 @@ from loadtests.dialects.encoding import (
     multipart,
     text_of,
 )
-from loadtests.dialects.opencps.dossiers import DRAFT_STEP, IN_ORIGINAL, ONLINE, of, part_of
+from loadtests.dialects.opencps.dossiers import (
+    DRAFT_STEP,
+    IN_ORIGINAL,
+    ONLINE,
+    form_content,
+    of,
+    part_of,
+)
 from loadtests.dialects.opencps.session import MAIN, Exchange, Moment, Part, Session
 from loadtests.dialects.papers import WRONG_TYPE, Paper, paper, usual_type
 from loadtests.dialects.people import CITY_CODE, enterprise
@@ -86,7 +93,7 @@ def _accepted(_answer: Answer) -> Reading:
 def bulk(s: Session, m: Moment) -> Exchange:
     """File a dossier with all its papers in one request, as an enterprise's program does."""
     note = s.reference(m.request)
-    parts = s.parts or [Part(f"TP{n + 1:02d}", "", "", False) for n in range(_slots(s))]
+    parts = s.parts
     size = m.bytes_up // max(1, len(parts))
     papers = [
         paper(usual_type(child_key(m.key, n)), f"{note}/{n}", size) for n in range(len(parts))
@@ -111,7 +118,7 @@ def bulk(s: Session, m: Moment) -> Exchange:
         "referenceUid": f"{note}",
         **dossier,
         "dossiers": json.dumps(dossier, ensure_ascii=False),
-        "dossierFileArr": json.dumps(_file_rows(papers, parts), ensure_ascii=False),
+        "dossierFileArr": json.dumps(_file_rows(s, m, papers, parts), ensure_ascii=False),
         "dossierMarkArr": json.dumps(
             [{"dossierPartNo": part.number, "fileMark": IN_ORIGINAL} for part in parts]
         ),
@@ -123,13 +130,13 @@ def bulk(s: Session, m: Moment) -> Exchange:
     return Exchange(call, partial(_filed, s.service.code, note))
 
 
-def _slots(s: Session) -> int:
-    return s.service.upload_slots
-
-
-def _file_rows(papers: list[Paper], parts: list[Part]) -> list[dict[str, str | int]]:
-    return [
+def _file_rows(
+    s: Session, m: Moment, papers: list[Paper], parts: list[Part]
+) -> list[dict[str, str | int]]:
+    """Say which paper is for which part, then what the forms hold."""
+    rows: list[dict[str, str | int]] = [
         {
+            "fileName": sent.name,
             "dossierPartNo": part.number,
             "fileTemplateNo": part.file_template,
             "displayName": sent.name,
@@ -138,6 +145,8 @@ def _file_rows(papers: list[Paper], parts: list[Part]) -> list[dict[str, str | i
         }
         for sent, part in zip(papers, parts, strict=True)
     ]
+    forms = json.dumps(form_content(s, m), ensure_ascii=False)
+    return rows + [{"dossierPartNo": part.number, "formData": forms} for part in s.form_parts]
 
 
 def _filed(code: str, note: str, answer: Answer) -> Reading:

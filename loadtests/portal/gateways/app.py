@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_000_000  # assumption: the largest dossier record is a few kB
 CALLBACK_PATIENCE_S = 60.0  # source: OpenCPS, read timeout of payment
+NOT_HEARD = "99"  # source: OpenCPS, what the portal answers to a report it does not take
 CALLBACK_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 """Between attempts to tell the portal. # source: back-off of clients of the national portal."""
 
@@ -138,7 +139,7 @@ class GatewayServer:
             await asyncio.sleep(pause_s)
             with suppress(httpx.HTTPError):
                 answer = await self._client.post(callback.url, json=callback.fields)
-                if answer.status_code < 400:
+                if answer.status_code < 400 and answer.text.strip() != NOT_HEARD:
                     return
         logger.warning("payment %s: the portal could not be told", callback.fields["MaThamChieu"])
 

@@ -26,7 +26,8 @@ from loadtests.portal.conventions import (
 )
 from loadtests.portal.gateway_client import GatewayError
 from loadtests.portal.visits import CurrentVisit, PortalRouter, Visit
-from loadtests.portal.workflow import STATUS_NAMES, STEP_NAMES, STEP_STATES, SUB_STATUS_NAMES
+from loadtests.portal.waiting_citizens import provide, state_for
+from loadtests.portal.workflow import STATES, STATUS_NAMES, STEP_NAMES, SUB_STATUS_NAMES
 
 router = PortalRouter(tags=["account"])
 
@@ -88,9 +89,17 @@ def login(
         return text_answer("" if found.state == "refused" else found.state, headers=headers)
     if found.state == "ok":
         _ask_single_sign_on(visit, found.user)
+        _provide_what_waits(visit, found.user)
     answer = text_answer("/c" if found.state == "officer" else "ok")
     start_session(visit, found.user, answer)
     return answer
+
+
+def _provide_what_waits(visit: Visit, user: SignedIn) -> None:
+    """Let a dossier wait for a test citizen who comes to pay or to supplement."""
+    if state_for(user.id_no) is not None:
+        with visit.world.database.writing() as db:
+            provide(db, visit.world.rules, user, visit.settings.group_id, visit.now)
 
 
 def _ask_single_sign_on(visit: Visit, user: SignedIn) -> None:
@@ -279,7 +288,7 @@ def _steps(visit: Visit, status: str, sub_status: str) -> Json:
             "dossierSubStatus": state.sub_status,
             "dossierSubStatusText": SUB_STATUS_NAMES.get(state.sub_status, state.sub_status),
         }
-        for state in STEP_STATES.values()
+        for state in STATES
         if state.status == status and sub_status in ("", state.sub_status)
     ]
     return listing(len(rows), rows)

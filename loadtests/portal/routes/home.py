@@ -25,9 +25,9 @@ router = PortalRouter(tags=["home"])
 
 Json = dict[str, Any]
 
-_PAGE = """<!DOCTYPE html><html lang="vi"><head><meta charset="utf-8"><title>Cổng dịch vụ công</title>
-</head><body><h1>Cổng dịch vụ công</h1><p>Cổng mô phỏng: dữ liệu tổng hợp, không có người thật.</p>
-</body></html>"""
+_PAGE = """<!DOCTYPE html><html lang="vi"><head><meta charset="utf-8">
+<title>Cổng dịch vụ công</title></head><body><h1>Cổng dịch vụ công</h1>
+<p>Cổng mô phỏng: dữ liệu tổng hợp, không có người thật.</p></body></html>"""
 
 
 @router.get("/o/rest/v2/ping")

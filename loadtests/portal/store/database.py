@@ -6,6 +6,7 @@ with ``BEGIN IMMEDIATE`` and take turns within a process, so no transaction fail
 another one wrote first.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Insert, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+from sqlalchemy.sql.dml import ReturningInsert
 
 from loadtests.portal.store.models import Base
 
@@ -30,7 +32,19 @@ _MEMORY_KIB = 65_536  # assumption: page cache of one connection
 
 
 class DatabaseUnavailableError(Exception):
-    """The database cannot be used; its text says why and what to do."""
+    """The database cannot be used; its text says why and what to do.
+
+    Parameters
+    ----------
+    message : str
+        The text.
+    is_right_url : bool
+        Whether the URL could be understood.
+    """
+
+    def __init__(self, message: str, *, is_right_url: bool = True) -> None:
+        super().__init__(message)
+        self.is_right_url = is_right_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +162,11 @@ def open_database(
 
 def insert_new(session: Session, model: type[Base], values: Mapping[str, Any]) -> bool:
     """Insert a row unless one with the same unique key exists; say whether it was inserted."""
-    statement: Insert
-    if session.get_bind().dialect.name == "sqlite":
-        statement = sqlite.insert(model).values(values).on_conflict_do_nothing()
-    else:
-        statement = postgresql.insert(model).values(values).on_conflict_do_nothing()
-    result = session.execute(statement)
-    return bool(getattr(result, "rowcount", 0) == 1)
+    of_product = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement: ReturningInsert[Any] = (
+        of_product(model).values(values).on_conflict_do_nothing().returning(literal(1))
+    )
+    return session.execute(statement).first() is not None
 
 
 def bulk_insert(
@@ -209,17 +221,20 @@ def _checked_url(url: str | None, folder: Path) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise DatabaseUnavailableError(
-            f"{url!r} is not a database's URL; write postgresql://user@host:5432/name"
+            f"{url!r} is not a database's URL; write postgresql://user@host:5432/name",
+            is_right_url=False,
         ) from error
     if parsed.drivername not in ("postgresql", "postgresql+psycopg"):
         raise DatabaseUnavailableError(
             f"--database {parsed.drivername}://... is not supported; write "
-            "postgresql://user@host:5432/name, or leave it out for SQLite"
+            "postgresql://user@host:5432/name, or leave it out for SQLite",
+            is_right_url=False,
         )
     return parsed.set(drivername="postgresql+psycopg")
 
 
 def _engine(url: URL, pool: int, wait_s: float) -> Engine:
+    logging.getLogger(__name__).setLevel(logging.WARNING)  # pools tell of their ends otherwise
     arguments: dict[str, Any] = {"poolclass": _CountingPool, "pool_size": pool, "max_overflow": 0}
     if url.get_backend_name() == "sqlite":
         connect = {

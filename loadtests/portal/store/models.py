@@ -253,6 +253,8 @@ class Dossier(Base):
     __table_args__ = (
         Index("ix_dossiers_owner", "user_id", "step_code"),
         Index("ix_dossiers_desk", "agency_code", "step_code"),
+        Index("ix_dossiers_sent", "submit_at"),
+        Index("ix_dossiers_released", "release_at"),
     )
     dossier_id: Mapped[Id]
     reference_uid: Mapped[str] = mapped_column(String(120), unique=True)

@@ -109,7 +109,8 @@ def ask(w: World, thread: Thread) -> bool:
     request, client = request_of(w, thread.request), client_of(w, thread.client)
     thread.key, thread.bits_up = request.key, request.bits_up
     thread.sent_s, thread.is_open, thread.is_left = w.now, 1, 0
-    begin_program(w, thread, request.program)
+    thread.program = request.program
+    begin_program(w, thread)
     if client.family != NONE:
         patience_s = variate(
             client.family, client.mean, client.sigma, request.key, thread.number, PATIENCE_SLOT

@@ -84,8 +84,8 @@ def work(w: World, thread: Thread) -> bool:
     advance(w, level)
     level.busy += 1.0
     thread.item, thread.key, thread.number = at, item.key, item.tries
-    thread.state = RUN
-    begin_program(w, thread, job.program)
+    thread.state, thread.program = RUN, job.program
+    begin_program(w, thread)
     return True
 
 

@@ -43,10 +43,9 @@ def end_thread(w: World, thread: Thread) -> None:
 
 
 @kernel
-def begin_program(w: World, thread: Thread, program: int) -> None:
-    """Get ready to run a program from its start."""
-    thread.program = program
-    thread.op = program_of(w, program).first_op
+def begin_program(w: World, thread: Thread) -> None:
+    """Get ready to run the thread's program from its start."""
+    thread.op = program_of(w, thread.program).first_op
     thread.wait_s = 0.0
 
 

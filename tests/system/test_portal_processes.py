@@ -1,0 +1,89 @@
+"""The processes of a stand-in portal: killed ones come back, none outlives its supervisor."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+KEYS = {"HOSO_MONITOR_KEY": "monitor", "HOSO_PORTAL_USER_SECRET": "users", "HOSO_CAPTCHA": "7"}
+COMMAND = (
+    "from loadtests.commands.portal import portal; portal()",
+    *("--port", "0", "--records", "50", "--officers", "2", "--backlog", "0", "--workers", "2"),
+)
+
+
+@contextmanager
+def portal_on(folder: Path, log: Path) -> Iterator[tuple[psutil.Popen, str]]:
+    """Run a portal; give its supervisor and its URL."""
+    with log.open("w") as output:
+        process = psutil.Popen(
+            [sys.executable, "-c", *COMMAND, "--data", str(folder)],
+            env=os.environ | KEYS,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: "portal: http" in log.read_text() or process.poll() is not None)
+        found = re.search(r"^portal: (\S+)$", log.read_text(), re.MULTILINE)
+        assert found, log.read_text()
+        yield process, found[1]
+    finally:
+        family = [process, *children(process)]
+        for member in family:
+            if member.is_running():
+                member.kill()
+        process.wait()
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    return process.children(recursive=True) if process.is_running() else []
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120.0
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.05)
+
+
+def monitor(url: str) -> dict:
+    return httpx.get(f"{url}/o/hoso/monitor", headers={"X-Hoso-Key": "monitor"}).json()
+
+
+def test_killed_processes_come_back_and_none_outlives_the_supervisor(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with portal_on(tmp_path / "data", log) as (supervisor, url):
+        assert monitor(url)["workers"]["capacity"] == 80
+        first = children(supervisor)
+        assert len(first) == 3
+        for process in first:
+            process.kill()
+        until(lambda: len({p.pid for p in children(supervisor)} - {p.pid for p in first}) == 3)
+        text = log.read_text()
+        for name in ("web process 1", "web process 2", "job process"):
+            assert f"the {name} ended ({-signal.SIGKILL}); it is started again" in text
+        until(lambda: monitor(url)["workers"]["capacity"] == 80)
+        assert httpx.get(f"{url}/o/rest/v2/ping").text == "ok"
+        second = children(supervisor)
+        supervisor.kill()
+        supervisor.wait()
+        until(lambda: not any(process.is_running() for process in second))
+
+
+def test_a_portal_that_was_killed_starts_on_its_data_and_ends_cleanly(tmp_path: Path) -> None:
+    with portal_on(tmp_path / "data", tmp_path / "first") as (supervisor, _):
+        supervisor.kill()
+    with portal_on(tmp_path / "data", tmp_path / "second") as (supervisor, url):
+        assert httpx.get(f"{url}/o/rest/v2/ping").text == "ok"
+        family = children(supervisor)
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(60) == 0
+        assert not any(process.is_running() for process in family)

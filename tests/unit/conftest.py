@@ -1,0 +1,77 @@
+"""A small stand-in portal on each kind of database."""
+
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():  # Starlette's client would rather have httpx's successor
+    warnings.simplefilter("ignore")
+    import starlette.testclient  # noqa: F401
+
+POSTGRES = "HOSO_TEST_POSTGRES"
+"""Environment variable: URL of a PostgreSQL server where tests may create databases."""
+
+SECRET, CAPTCHA, MONITOR_KEY = "a secret for tests", "four letters", "a key for tests"
+
+_KINDS = ("sqlite", "postgresql") if os.environ.get(POSTGRES) else ("sqlite",)
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module", params=_KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Give the URL of an empty database: None for SQLite, or one of PostgreSQL's own."""
+    if request.param == "sqlite":
+        yield None
+        return
+    import psycopg
+
+    server = os.environ[POSTGRES]
+    name = f"hoso_test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield server.rpartition("/")[0] + f"/{name}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def small_settings(
+    scenario_dict: Callable[..., dict], one_endpoint: Callable[..., dict]
+) -> Callable[..., Any]:
+    """Return the builder of a small portal's settings: 10 services, 4 officers, 200 records."""
+    from loadtests.portal.settings import PortalSettings, Secrets
+    from sim.scenario.scenario import Scenario
+
+    shared = {"data_sets": 5, "fields": 40, "records": 200}
+    scenario = Scenario.model_validate(
+        scenario_dict(one_endpoint([{"delay": 0.0}]), shared_data=shared)
+    )
+    secrets = Secrets(SECRET, CAPTCHA, MONITOR_KEY)
+
+    def build(data: Path, **changes: Any) -> PortalSettings:
+        small = {"officers": 4, "backlog_per_officer": 2, "index_lag_s": (0.0, 0.0)}
+        own = {"scenario": scenario, "secrets": secrets}
+        return PortalSettings(data=data, **(own | small | changes))
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def portal_app(
+    database_url: str | None, small_settings: Callable[..., Any], tmp_path_factory: Any
+) -> Iterator[Any]:
+    """Give the application of a small portal, seeded."""
+    from loadtests.portal.app import make_app
+    from loadtests.portal.seed import seed
+    from loadtests.portal.store import open_database
+
+    settings = small_settings(tmp_path_factory.mktemp("portal"), database=database_url)
+    database = open_database(settings.database, settings.data, pool=settings.pool)
+    seed(settings, database)
+    yield make_app(settings, database)
+    database.close()

@@ -1,0 +1,82 @@
+"""What memory holds decides how a replication is cut, never what it gives."""
+
+from pathlib import Path
+
+import pytest
+
+from sim.demand import expected_size
+from sim.experiment import ExperimentError, processes_that_fit, run_experiment
+from sim.experiment.memory import (
+    FEWEST_SESSIONS,
+    PROCESS_BYTES,
+    machine_memory,
+    memory_in_all,
+    sessions_at_once,
+)
+from sim.scenario import Scenario, load_scenario
+from sim.sizing import size
+
+GB = 1e9
+
+
+def question(*overrides: str) -> Scenario:
+    return load_scenario("peak-hour", overrides)
+
+
+def test_memory_is_half_of_the_machines_unless_stated() -> None:
+    assert memory_in_all(question()) == machine_memory() / 2
+    assert memory_in_all(question("execution.memory=4 GB")) == 4 * GB
+
+
+def test_a_container_has_no_more_memory_than_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, unlimited = tmp_path / "limit", tmp_path / "unlimited"
+    limit.write_text("2000000\n")
+    unlimited.write_text("max\n")
+    monkeypatch.setattr("sim.experiment.memory._CGROUP_LIMITS", (unlimited, tmp_path / "absent"))
+    assert machine_memory() > 2e6
+    monkeypatch.setattr("sim.experiment.memory._CGROUP_LIMITS", (unlimited, limit))
+    assert machine_memory() == 2e6
+
+
+def test_what_fits_is_not_cut() -> None:
+    assert sessions_at_once("compiled", question(), 0, 100 * GB) is None
+    assert sessions_at_once("simpy", question(), 0, 100 * GB) is None
+
+
+def test_less_memory_means_smaller_pieces() -> None:
+    large = question("demand.dossiers_per_year=1e8")
+    sessions = expected_size(large, 0).sessions
+    pieces = [sessions_at_once("compiled", large, 0, memory * GB) for memory in (2, 3, 4)]
+    assert pieces == sorted(pieces)  # type: ignore[type-var]
+    assert all(piece is not None and FEWEST_SESSIONS <= piece < sessions for piece in pieces)
+
+
+@pytest.mark.parametrize(("engine", "memory"), [("compiled", 0.5), ("simpy", 4)])
+def test_what_does_not_fit_at_all_says_what_it_takes(engine: str, memory: float) -> None:
+    large = question("demand.dossiers_per_year=1e8")
+    with pytest.raises(ExperimentError, match=r"takes .* GB, there are .* GB .*execution\.memory"):
+        sessions_at_once(engine, large, 0, memory * GB)  # type: ignore[arg-type]
+
+
+def test_a_run_that_does_not_fit_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
+    large = question("demand.dossiers_per_year=1e9", "execution.memory=2 GB")
+    with pytest.raises(ExperimentError, match="which SimPy needs whole"):
+        run_experiment(large, results_root=tmp_path, processes=1, engine="simpy")
+
+
+def test_sizing_runs_as_many_processes_as_fit() -> None:
+    scenario = question("execution.memory=2 GB")
+    assert processes_that_fit("simpy", scenario, 1) == 1
+    many = processes_that_fit("simpy", scenario, 64)
+    assert 1 < many < 2 * GB / PROCESS_BYTES["simpy"]
+
+
+def test_sizing_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ExperimentError, match="as sizing needs it"):
+        size(question("demand.dossiers_per_year=1e9", "execution.memory=2 GB"), engine="simpy")
+
+
+def test_memory_is_not_part_of_the_question() -> None:
+    assert question().digest() == question("execution.memory=1 GB").digest()
