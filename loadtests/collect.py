@@ -1,6 +1,7 @@
 """What the workers recorded becomes a run: a simulation's tables, and a trust verdict."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,18 @@ from loadtests.recorder import TABLES, Part, load_parts
 from loadtests.trust import Figures, judge_trust, too_few_requests, worst_cpu_shares
 from loadtests.work import Conduct, LoadError, Order, load_conduct, load_order
 from sim.demand import Trace
+from sim.exit_codes import RUN_FAILED
 from sim.metrics import summarise
-from sim.results import DOSSIERS, OUTCOMES, REQUESTS, SESSIONS, Records, Run, RunWriter
+from sim.results import (
+    DOSSIERS,
+    OUTCOMES,
+    REQUESTS,
+    SESSIONS,
+    Records,
+    ResultsError,
+    Run,
+    RunWriter,
+)
 from sim.scenario.scenario import Scenario
 
 _SESSION_OUTCOMES = ("completed", "abandoned")
@@ -366,3 +377,18 @@ def _column(values: NDArray[Any] | pa.DictionaryArray, kind: pa.DataType) -> pa.
     if isinstance(values, pa.DictionaryArray):
         return values
     return pa.array(values.astype(kind.to_pandas_dtype()), type=kind)
+
+
+def main() -> int:
+    """Collect the working folder named on the command line; prints where the run is."""
+    try:
+        run = collect(Path(sys.argv[1]))
+    except (LoadError, ResultsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return RUN_FAILED
+    sys.stdout.write(f"{run.path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

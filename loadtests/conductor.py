@@ -8,6 +8,8 @@ import datetime as dt
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +18,15 @@ import gevent
 from gevent.event import Event
 
 from loadtests.abort import AbortRules
-from loadtests.collect import collect
 from loadtests.crew import Crew
 from loadtests.dialects import Call, DialectError
 from loadtests.http import Browser, ExchangeError, Target
 from loadtests.live import LiveView, Piece
 from loadtests.monitor import KEY_HEADER, KEY_VARIABLE, PATH, MonitorLog
 from loadtests.progress import ProgressLine
-from loadtests.work import Conduct, LoadError, Order, another, save_conduct, save_order
+from loadtests.work import Conduct, LoadError, Order, another, remove_work, save_conduct, save_order
 from sim.demand import CatalogueError, DemandError
-from sim.results import ResultsError, Run
+from sim.results import Run, open_run
 
 BY_HAND = "stopped by hand"
 
@@ -74,9 +75,9 @@ class Conductor:
         self._crew = crew(self._take)
         self._leave = leave
         self._tests = 0
+        self._is_used = False
         self._at_unix_s: float | None = None
         self._is_ending = False
-        self._greenlets: list[gevent.Greenlet] = []
         self._stopped = ""
         self._lost: list[str] = []
         self._monitor = MonitorLog(order.scenario)
@@ -86,23 +87,42 @@ class Conductor:
         """Whether a test has begun and not ended."""
         return self._tests > 0 and not self.over.is_set()
 
+    @property
+    def queue_age_s(self) -> dict[str, float]:
+        """Age of the oldest item of each job of the portal, s; empty where it tells nothing."""
+        return self._monitor.ages()
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Workers that have disappeared during the test."""
+        return tuple(self._lost)
+
+    def take(self, order: Order) -> None:
+        """Begin the next test with another order; it is saved already."""
+        self.order, self._is_used = order, False
+
     def now_s(self) -> float:
         """Return the time, s from the epoch; 0 before it is known."""
         return 0.0 if self._at_unix_s is None else time.time() - self._at_unix_s
 
     def start(self) -> None:
         """Begin a test; returns when second 0 is named."""
-        if self._tests:
+        if self._is_used:
             self.order = another(self.order)
             save_order(self.order)
+        self._is_used = True
         self._reset()
         try:
             self._crew.prepare(self.order)
         except (LoadError, DialectError, ExchangeError, CatalogueError, DemandError) as error:
             self._fail(str(error))
             return
+        except Exception as error:  # Locust would only log it, and wait for ever
+            self._fail(f"the load test cannot begin: {error!r}")
+            return
         self._at_unix_s = self._crew.begin()
-        self._greenlets = [gevent.spawn(self._watch), gevent.spawn(self._poll_monitor)]
+        gevent.spawn(self._watch).link_exception(self._on_error)
+        gevent.spawn(self._poll_monitor)
 
     def end(self, reason: str) -> None:
         """End the test, for whatever reason before its time; returns when all is stored."""
@@ -213,13 +233,19 @@ class Conductor:
         save_conduct(conduct, self.order.folder)
 
     def _collect(self) -> None:
-        """Store the run, in a thread: the web UI and the workers' heartbeats go on."""
-        folder, store = self.order.folder, Path(self.order.plan.results)
-        try:
-            self.run = gevent.get_hub().threadpool.spawn(collect, folder, store).get()
-        except (LoadError, ResultsError) as error:
-            self.failure = str(error)
-            log.error("%s", error)
+        """Store the run, in a process that Locust has not patched; what else runs here goes on."""
+        command = [sys.executable, "-m", "loadtests.collect", str(self.order.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            self.run = open_run(Path(done.stdout.strip()))
+            remove_work(self.order.folder)
+        else:
+            self.failure = done.stderr.strip()
+            log.error("%s", self.failure)
+
+    def _on_error(self, greenlet: gevent.Greenlet) -> None:
+        """Something unexpected: the traceback is printed already; nobody must wait for ever."""
+        self._fail(f"the load test failed: {greenlet.exception!r}")
 
     def _fail(self, text: str) -> None:
         self.failure = text

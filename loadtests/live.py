@@ -250,6 +250,13 @@ class LiveView:
             if self._outcomes[index].any()
         ]
 
+    def recent_quantiles_s(self, shares: Sequence[float]) -> tuple[float, ...]:
+        """Return quantiles of the response of all endpoints lately, s; NaN without any."""
+        cells = _cells([piece.times for piece in self._recent])
+        counts = np.zeros(N_BINS, dtype=np.int64)
+        np.add.at(counts, cells[:, 1], cells[:, 2])
+        return tuple(quantile_s(counts, share) for share in shares)
+
     def service_figures(self) -> list[ServiceFigures]:
         """Return the services that were asked for so far, the most asked first."""
         requests = self._services.sum(axis=1)

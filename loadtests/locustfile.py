@@ -9,8 +9,11 @@ locust -f loadtests/locustfile.py --worker --master-host 10.0.0.1
 
 from locust import events
 
-from loadtests.driver import TraceUser, install
+from loadtests import driver
+from loadtests.driver import TraceUser
+from loadtests.webui import attach
 
 __all__ = ["TraceUser"]
 
-install(events)
+driver.install(events)
+attach.install(events)

@@ -56,6 +56,7 @@ class MonitorLog:
         self._stations: list[str] = []
         self._rows = array("d")
         self._waiting = 0.0
+        self._ages: dict[str, float] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -75,10 +76,15 @@ class MonitorLog:
         self._waiting = 0.0
         for name, job in _blocks(reading.get("jobs")):
             self._waiting += _number(job, "queue", 0.0) + _number(job, "busy", 0.0)
+            self._ages[name] = _number(job, "age_s", 0.0)
             self._append(t_s, name, job, float(self._workers.get(name, 1)))
         for block, station in _POOLS.items():
             for _, pool in _blocks({block: reading.get(block)}):
                 self._append(t_s, station, pool, _number(pool, "capacity", _UNKNOWN))
+
+    def ages(self) -> dict[str, float]:
+        """Return the age of the oldest item of each job at the last reading, s."""
+        return dict(self._ages)
 
     def table(self) -> pa.Table:
         """Return the readings."""

@@ -1,11 +1,14 @@
 """What the simulation says about the very requests that a load test replays.
 
-A process of its own (``python -m loadtests.prediction FOLDER``): the load generator must not share
-its processor time or its patched sockets with a simulation.
+A process of its own (``python -m loadtests.prediction FOLDER [PARENT]``): the load generator must
+not share its processor time or its patched sockets with a simulation.
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +21,9 @@ PREDICTION = "prediction.json"
 
 _ANSWERED = ("ok", "timed_out", "abandoned")
 """Outcomes whose elapsed time counts as response, as in the metrics of a run."""
+
+_NICENESS = 15
+_PARENT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +88,20 @@ def load_prediction(folder: Path) -> dict[str, Predicted]:
     return {name: Predicted(**values) for name, values in content.items()}
 
 
+def main(folder: str, parent: str | None = None) -> None:
+    """Predict at low priority; with the process number of a parent, end when that is gone."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    write_prediction(Path(folder))
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_EVERY_S)
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    write_prediction(Path(sys.argv[1]))
+    main(*sys.argv[1:])

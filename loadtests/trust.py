@@ -112,10 +112,10 @@ def _reasons(figures: Figures) -> Iterator[str]:
 
 
 def _remedy(figures: Figures) -> str:
-    if figures.waiting_share > 1.0 - MAX_CPU_SHARE:
+    if figures.waiting_share > figures.cpu_share_mean:
         return (
-            f"other programs kept the generator waiting {figures.waiting_share:.0%} of the time; "
-            "run it on a machine of its own"
+            "other programs kept the generator waiting for a processor longer than it used one "
+            f"({figures.waiting_share:.0%} of the time); run it on a machine of its own"
         )
     return "add --processes, or give the generator a quieter machine"
 

@@ -2,13 +2,13 @@
 
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sim.demand.trace import Trace
-from sim.engine import simulate
 from sim.results import Records
 from sim.scenario.scenario import Scenario
 from sim.streams import child_keys, stream
@@ -131,7 +131,11 @@ def poisson_times(rate_per_s: float, duration_s: float, replication: int) -> np.
 
 
 def run_of(
-    portal: dict[str, Any], arrival_s: Sequence[float], *args: Any, **kwargs: Any
+    simulate: Callable[..., Records],
+    portal: dict[str, Any],
+    arrival_s: Sequence[float],
+    *args: Any,
+    **kwargs: Any,
 ) -> Records:
     """Simulate sessions that arrive at these times; ``blocks`` go to the scenario."""
     blocks = kwargs.pop("blocks", {})
@@ -150,6 +154,7 @@ def area(records: Records, station: str, column: str) -> float:
 
 
 def replicate(
+    simulate: Callable[..., Records],
     portal: dict[str, Any],
     rate_per_s: float,
     measure: Callable[[Records, np.ndarray], float],
@@ -203,9 +208,21 @@ def _poisson_times() -> Callable[..., np.ndarray]:
     return poisson_times
 
 
+@pytest.fixture(scope="session", params=["simpy", "compiled"])
+def simulate(request: pytest.FixtureRequest) -> Callable[..., Records]:
+    """Return each engine's function in turn: what holds for one holds for its twin."""
+    if request.param == "simpy":
+        from sim.engine import simulate as simpy_engine
+
+        return simpy_engine
+    from sim.compiled import simulate as compiled_engine
+
+    return compiled_engine
+
+
 @pytest.fixture(scope="session", name="run_of")
-def _run_of() -> Callable[..., Records]:
-    return run_of
+def _run_of(simulate: Callable[..., Records]) -> Callable[..., Records]:
+    return partial(run_of, simulate)
 
 
 @pytest.fixture(scope="session", name="area")
@@ -214,8 +231,8 @@ def _area() -> Callable[..., float]:
 
 
 @pytest.fixture(scope="session", name="replicate")
-def _replicate() -> Callable[..., np.ndarray]:
-    return replicate
+def _replicate(simulate: Callable[..., Records]) -> Callable[..., np.ndarray]:
+    return partial(replicate, simulate)
 
 
 @pytest.fixture(scope="session", name="assert_agrees")

@@ -254,8 +254,9 @@ def _fill(settings: "PortalSettings") -> None:
 def _serve(settings: "PortalSettings") -> None:
     from loadtests.portal.listening import ListenError
     from loadtests.portal.serve import ServeError, serve
+    from sim.demand import catalogue_of
 
-    services = settings.scenario.catalogue.integrated
+    services = len(catalogue_of(settings.scenario).services)
     store = "PostgreSQL" if settings.database else str(settings.data)
 
     def announce(url: str) -> None:

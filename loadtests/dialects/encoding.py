@@ -1,6 +1,7 @@
 """Bodies and paths as OpenCPS wants them, and lists as it answers them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -122,6 +123,43 @@ def listing(body: bytes) -> tuple[int, list[Json]]:
     if len(rows) > total:
         raise WrongContentError(f"{len(rows)} rows of a total of {total}")
     return total, rows
+
+
+_TOTAL = re.compile(rb'"total"\s*:\s*(\d+)')
+
+
+def glance(body: bytes, field: str = "") -> int:
+    """Return the total of a list without reading its rows.
+
+    Parameters
+    ----------
+    body : bytes
+        A list ``{total, data}``.
+    field : str
+        Name that its rows have, if there are any.
+
+    Raises
+    ------
+    WrongContentError
+        When ``total`` is missing, the rows have no such field, or the end is missing.
+    """
+    found = _TOTAL.search(body)
+    if found is None:
+        raise WrongContentError(f"total missing: {excerpt(body)}")
+    total = int(found[1])
+    if not body.rstrip().endswith(b"}"):
+        raise WrongContentError("the list has no end")
+    if total and b'"data"' not in body:
+        raise WrongContentError("data missing")
+    if total and field and f'"{field}"'.encode() not in body:
+        raise WrongContentError(f"no rows with {field}")
+    return total
+
+
+def says(body: bytes, field: str, value: str) -> bool:
+    """Return whether a JSON body gives a field this text somewhere, without reading it."""
+    name, text = f'"{field}"', f'"{value}"'
+    return f"{name}:{text}".encode() in body or f"{name}: {text}".encode() in body
 
 
 def array(body: bytes) -> list[Json]:

@@ -4,6 +4,7 @@ Nobody real can be met here: a citizen's personal number ends in 9xxxxx within a
 block that tests reserve, and an enterprise's tax code has a wrong check digit.
 """
 
+import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -165,3 +166,8 @@ def password(secret: str, user_name: str) -> str:
         Citizen or officer.
     """
     return hmac.new(secret.encode(), user_name.encode(), hashlib.sha256).hexdigest()
+
+
+def basic(secret: str, user_name: str) -> str:
+    """Return user name and password as an ``Authorization`` header carries them."""
+    return base64.b64encode(f"{user_name}:{password(secret, user_name)}".encode()).decode()

@@ -79,6 +79,12 @@ class Board:
         """Return one process's level."""
         return ProcessLevel(*_SLOT.unpack_from(self._memory, slot * _SLOT.size))
 
+    def clear(self, slot: int) -> None:
+        """Say that a process is gone: nothing is in use there, what it counted stays."""
+        level = self.read(slot)
+        counted = ProcessLevel(requests=level.requests, rejected=level.rejected, cpu_s=level.cpu_s)
+        self.write(slot, counted)
+
     def read_all(self) -> list[ProcessLevel]:
         """Return the level of every process."""
         return [self.read(slot) for slot in range(len(self._memory) // _SLOT.size)]

@@ -107,8 +107,10 @@ def gateway_failed(description: str) -> WireError:
     return business_error(description)
 
 
+_ERROR_CONTENT = {"application/json": {"schema": ErrorBody.model_json_schema()}}
+
 ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": text}
+    status: {"content": _ERROR_CONTENT, "description": text}
     for status, text in {
         203: "Not signed in, or a wrong captcha, key or secret",
         400: "Cannot be read",

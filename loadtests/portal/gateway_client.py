@@ -6,6 +6,7 @@ Every method returns the answer as a dictionary, or raises :class:`GatewayError`
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from loadtests.portal.gateway_transports import (
     GatewayError,
@@ -42,7 +43,9 @@ class Gateways:
         self._session_lock = threading.Lock()
 
     @classmethod
-    def connect(cls, scenario: Scenario, url: str | None, key: str = "") -> "Gateways":
+    def connect(
+        cls, scenario: Scenario, url: str | None, key: str = "", folder: Path | None = None
+    ) -> "Gateways":
         """Return the gateways at a URL, or, with None, ones that answer at once in this process.
 
         Parameters
@@ -53,9 +56,12 @@ class Gateways:
             Base URL of ``hoso gateways``.
         key : str
             The shared key; ``HOSO_MONITOR_KEY``.
+        folder : Path, optional
+            Without a URL: where processes of one portal share what the gateways remember; by
+            default each remembers for itself, in memory.
         """
         if url is None:
-            return cls(LocalTransport(key), key)
+            return cls(LocalTransport(key, folder), key)
         return cls(HttpTransport(url, limits_of(scenario)), key)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from loadtests.portal.gateways.wire import Fields, Query, Reply
@@ -171,13 +172,15 @@ class LocalTransport:
     ----------
     key : str
         What portal and gateways share.
+    folder : Path, optional
+        Where what was received is kept; by default in memory.
     """
 
-    def __init__(self, key: str = "") -> None:
-        from loadtests.portal.gateways.ledger import Ledger
+    def __init__(self, key: str = "", folder: Path | None = None) -> None:
+        from loadtests.portal.gateways.ledger import LEDGER_FILE, Ledger
         from loadtests.portal.gateways.services import make_services
 
-        self._ledger = Ledger()
+        self._ledger = Ledger(None if folder is None else folder / LEDGER_FILE)
         self._services = make_services(self._ledger, key)
         self._lock = threading.Lock()
 

@@ -60,9 +60,10 @@ def serve(settings: PortalSettings, on_ready: Callable[[str], None] = lambda _: 
 class _Child:
     """One place of a process: the process in it changes when it dies."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, board: Board) -> None:
         self.name = f"web process {order.slot + 1}" if order.role == "web" else "job process"
         self._order = order
+        self._board = board
         self._stillbirths = 0
         self._start()
 
@@ -77,6 +78,7 @@ class _Child:
         if status is None:
             return
         self._stillbirths = 0 if self.is_ready.is_set() else self._stillbirths + 1
+        self._board.clear(self._order.slot)
         logger.warning("the %s ended (%d); it is started again", self.name, status)
         self._forget()
         if not self.is_hopeless:
@@ -135,7 +137,7 @@ class _Supervisor:
     ) -> None:
         self._stopping = stopping
         started_s = time.time()
-        Board.create(settings.data / BOARD_FILE, settings.workers + 1).close()
+        self._board = Board.create(settings.data / BOARD_FILE, settings.workers + 1)
         self._children: list[_Child] = []
         self._plan: list[Order] = [
             Order("web", slot, settings, started_s, server.fileno())
@@ -146,7 +148,8 @@ class _Supervisor:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run until told to stop."""
         try:
-            self._children += [_Child(order) for order in self._plan]
+            for order in self._plan:
+                self._children.append(_Child(order, self._board))
             is_announced = False
             while not self._stopping.wait(_LOOK_S):
                 if not is_announced and all(child.is_ready.is_set() for child in self._children):
@@ -168,6 +171,7 @@ class _Supervisor:
         deadline_s = time.monotonic() + STOP_S
         for child in self._children:
             child.end(deadline_s)
+        self._board.close()
 
 
 @contextmanager

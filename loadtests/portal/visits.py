@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
 from sqlalchemy.orm import Session
 
 from loadtests.portal.accounts import Accounts, SignedIn
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from loadtests.portal.gateway_client import Gateways
 
 READS = ("GET", "HEAD")
+
+LEFT_BEHIND_S = 3600.0
+"""A file that arrives for longer was left by a killed process. # assumption"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class World:
         self.accounts = Accounts(settings, database)
         self.dictionaries = DictionaryCache(database)
         self.blobs = BlobStore(settings.blobs)
+        self.blobs.clear_incoming(LEFT_BEHIND_S, time.time())
         self.rules = rules_of(settings)
 
 
@@ -223,6 +228,8 @@ class PortalRouter(APIRouter):
     def add_api_route(self, path: str, endpoint: Handler, **options: Any) -> None:
         """Add a route; a plain function gets its thread and transaction."""
         if not inspect.iscoroutinefunction(endpoint):
+            if inspect.signature(endpoint, eval_str=True).return_annotation is str:
+                options.setdefault("response_class", PlainTextResponse)
             endpoint = _in_thread(endpoint)
             options["response_model"] = None
         super().add_api_route(path, endpoint, **options)

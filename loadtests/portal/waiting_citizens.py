@@ -15,7 +15,7 @@ from loadtests.portal.dossiers import ONLINE, NewDossier, create_draft
 from loadtests.portal.store.models import Dossier, Payment, Service
 from loadtests.portal.transitions import PAYMENT_ASKED, REQUEST_FINAL_FEE, Rules, assign
 from loadtests.portal.views import SYNC_DONE
-from loadtests.portal.workflow import RECEPTION_PAYING, RECEPTION_SUPPLEMENT, State
+from loadtests.portal.workflow import RECEPTION_PAYING, RECEPTION_SUPPLEMENT, SUPPLEMENT, State
 
 _SERIAL = slice(6, 8)
 _STATES = {"97": RECEPTION_PAYING, "98": RECEPTION_SUPPLEMENT}
@@ -76,6 +76,15 @@ def provide(
     assign(session, dossier.dossier_id, dossier.agency_code, now)
     session.flush()
     return dossier
+
+
+def waiting_dossier(session: Session, user: SignedIn) -> Dossier | None:
+    """Return the dossier of a citizen that waits for papers, or None."""
+    query = select(Dossier).where(
+        Dossier.user_id == user.user_id,
+        Dossier.step_code.in_((RECEPTION_SUPPLEMENT.step, SUPPLEMENT.step)),
+    )
+    return session.scalars(query.order_by(Dossier.dossier_id).limit(1)).first()
 
 
 def _waits(session: Session, user: SignedIn, state: State) -> bool:

@@ -107,8 +107,52 @@ def _carries(n: int, share: float) -> bool:
     return n * (1.0 - share) >= BEYOND_QUANTILE - 1e-9
 
 
-def trust_rows(live: LiveView) -> list[Row]:
-    """Return what makes the measurement trustworthy so far, figure by figure."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a test that has ended.
+
+    Attributes
+    ----------
+    path : str
+        Folder of the run.
+    is_trustworthy : bool
+        Whether its measurement can be trusted.
+    reasons : tuple of str
+        Why not; empty otherwise.
+    answer : str
+        Whether its targets are met, in one sentence.
+    """
+
+    path: str
+    is_trustworthy: bool
+    reasons: tuple[str, ...]
+    answer: str
+
+
+def stored_rows(stored: Stored) -> list[Row]:
+    """Return where a run is stored, and what it says."""
+    verdict = "trustworthy" if stored.is_trustworthy else "untrustworthy"
+    told = [
+        *(("why", why) for why in stored.reasons),
+        ("the answer", stored.answer),
+        ("stored in", stored.path),
+    ]
+    return [
+        _trust_row("the measurement", verdict, "", stored.is_trustworthy),
+        *(_told_row(figure, value) for figure, value in told),
+    ]
+
+
+def trust_rows(live: LiveView, lost: Sequence[str] = ()) -> list[Row]:
+    """Return what makes the measurement trustworthy so far, figure by figure.
+
+    Parameters
+    ----------
+    live : LiveView
+        What has been measured so far.
+    lost : sequence of str
+        Workers that have disappeared.
+    """
     totals = live.totals()
     rows = [
         _trust_row(
@@ -124,12 +168,17 @@ def trust_rows(live: LiveView) -> list[Row]:
             not totals.late_p99_s > MAX_LATENESS_P99_S,
         ),
         _trust_row("sessions dropped", totals.dropped, "none", totals.dropped == 0),
+        _trust_row("workers lost", ", ".join(lost) or 0, "none", not lost),
     ]
     is_good = all(row["verdict"] == "good" for row in rows)
     verdict = "trustworthy so far" if is_good else "untrustworthy"
     if totals.requests == 0:
         verdict = "nothing measured yet"
-    return [{"figure": "the measurement", "value": verdict, "limit": "", "verdict": ""}, *rows]
+    return [_told_row("the measurement", verdict), *rows]
+
+
+def _told_row(figure: str, value: str) -> Row:
+    return {"figure": figure, "value": value, "limit": "", "verdict": ""}
 
 
 def _trust_row(figure: str, value: str | int, limit: str, is_good: bool) -> Row:

@@ -1,1 +1,107 @@
-"""The compiled engine."""
+"""The compiled engine: the twin of the SimPy model, the same records many times faster.
+
+Numba and the kernel are imported when something is simulated, not before.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from sim.compiled.errors import CompiledEngineError
+
+if TYPE_CHECKING:
+    from sim.demand.trace import Trace
+    from sim.results import Records
+    from sim.scenario.scenario import Scenario
+
+__all__ = ["CompiledEngineError", "compile_kernel", "simulate", "simulate_in_chunks"]
+
+
+def compile_kernel(tell: Callable[[str], None] | None = None) -> None:
+    """Load the compiled kernel, or compile it, which takes about half a minute.
+
+    Parameters
+    ----------
+    tell : callable, optional
+        Told once what is waited for, if the kernel has to be compiled.
+
+    Raises
+    ------
+    CompiledEngineError
+        When the compiled engine cannot run here.
+    """
+    from sim.compiled import library
+
+    library.compile_kernel(tell)
+
+
+def simulate(
+    scenario: "Scenario", replication: int, trace: "Trace | None" = None
+) -> "Records":
+    """Simulate one replication; the same as ``sim.engine.simulate``.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    replication : int
+        Which replication, >= 0; any one is reached directly.
+    trace : Trace, optional
+        Its demand; drawn when absent.
+
+    Returns
+    -------
+    Records
+        Tables sorted by (session, step, attempt); times in s from the window's start. The run
+        goes on until every session has ended and nothing waits to be synchronised, at most
+        ``window.drain_s`` beyond the window.
+
+    Raises
+    ------
+    CompiledEngineError
+        When the compiled engine cannot run here.
+    """
+    from sim.compiled.library import load_kernel
+    from sim.compiled.run import run_whole
+
+    if trace is None:
+        from sim.demand import draw_trace
+
+        trace = draw_trace(scenario, replication)
+    return run_whole(load_kernel(), scenario, replication, trace)
+
+
+def simulate_in_chunks(
+    scenario: "Scenario",
+    replication: int,
+    chunks: "Iterable[Trace]",
+    sink: "Callable[[Records], None]",
+) -> None:
+    """Simulate one replication whose trace memory does not hold at once; the same records.
+
+    Memory holds the sessions from the first that has not ended to the last that has been given,
+    80 bytes each, and their requests, 72 bytes each, beside the trace's own columns; 40 bytes for
+    each later attempt of theirs; 300 bytes for each client or server at work; and all dossiers, 56
+    bytes each.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    replication : int
+        Which replication, >= 0.
+    chunks : iterable of Trace
+        Its demand: consecutive sessions of one trace. The next is asked for when the last session
+        of the one before has arrived.
+    sink : callable
+        Given the next rows of each table, sorted as in the whole: requests and sessions as soon as
+        all sessions before them have ended, dossiers and levels at the end.
+
+    Raises
+    ------
+    CompiledEngineError
+        When the compiled engine cannot run here.
+    """
+    from sim.compiled.chunks import run_in_chunks
+    from sim.compiled.library import load_kernel
+
+    run_in_chunks(load_kernel(), scenario, replication, chunks, sink)

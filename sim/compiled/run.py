@@ -11,10 +11,12 @@ from sim.results import Records, tables
 from sim.scenario.scenario import Scenario
 
 
-def run_whole(kernel: Kernel, scenario: Scenario, trace: Trace) -> Records:
+def run_whole(
+    kernel: Kernel, scenario: Scenario, replication: int, trace: Trace
+) -> Records:
     """Simulate one replication whose trace lies in memory."""
     blueprint = blueprint_of(scenario)
-    memory = Memory(blueprint, scenario.seed, trace.replication)
+    memory = Memory(blueprint, scenario.seed, replication)
     sessions, requests = sessions_of(trace, blueprint), requests_of(trace, blueprint)
     memory.load(sessions, requests, first=(0, 0), is_last=True)
     run_on(kernel, memory)

@@ -1,6 +1,6 @@
 """The random numbers of one attempt, all functions of the request's key.
 
-Those of first attempts are drawn for the whole trace at once, vectorised; those of retries and job
+Those of first attempts are drawn for the whole trace at once; those of retries and job
 items one by one, the same function of (key, attempt, slot).
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.demand.trace import Trace
-from sim.demand.variates import variate, variates
+from sim.demand.variates import variate
 from sim.scenario.base import Distribution
 from sim.streams import uniform, uniform_array
 
@@ -63,7 +63,10 @@ class Slot:
         if self.family == COIN:
             return first
         second = uniform_array(keys, 0, self.number, 1)
-        return variates(self.family, self.mean, self.cv, first, second)
+        # One by one, not by NumPy, whose last digits depend on the processor: the same bits as
+        # those of later attempts and of the compiled engine.
+        pairs = zip(first.tolist(), second.tolist(), strict=True)
+        return np.array([variate(self.family, self.mean, self.cv, *pair) for pair in pairs])
 
 
 class Draws:

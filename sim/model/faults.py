@@ -13,7 +13,8 @@ Action = Callable[[], None]
 def schedule_faults(portal: PortalModel, faults: Sequence[Fault]) -> None:
     """Schedule all that breaks and is mended, before anything else is.
 
-    So at its moment it comes before all other events; what is mended, before what breaks.
+    So at its moment it comes before all other events; what is mended, before what breaks. What is
+    broken from the start is so before anything starts.
     """
     moments: list[tuple[float, bool, int, Action]] = []
     for index, fault in enumerate(faults):
@@ -21,7 +22,10 @@ def schedule_faults(portal: PortalModel, faults: Sequence[Fault]) -> None:
         moments.append((fault.from_s, True, index, strike))
         moments.append((fault.to_s, False, index, mend))
     for at_s, _, _, act in sorted(moments, key=lambda moment: moment[:3]):
-        portal.env.timeout(at_s).callbacks.append(_calling(act))
+        if at_s <= 0.0:
+            act()
+        else:
+            portal.env.timeout(at_s).callbacks.append(_calling(act))
 
 
 def _calling(act: Action) -> Callable[[Event], None]:

@@ -62,9 +62,10 @@ class Job:
 
     def put(self, item: Item) -> None:
         """Queue an item."""
-        self._queue.append(item)
+        # The level first: it closes intervals in which the item was not here.
         self._level.join(self._env.now)
         self._level.arrivals += 1
+        self._queue.append(item)
 
     def _tick(self) -> ProcessGenerator:
         """Take a batch at every multiple of the period."""

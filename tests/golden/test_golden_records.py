@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from sim.demand.trace import TOGETHER, WHILE_SYNCING
-from sim.engine import simulate
 from sim.results import TABLES
 from sim.scenario.scenario import Scenario
 from sim.streams import stream
@@ -149,7 +148,7 @@ def scenario(scenario_dict):
 
 
 @pytest.fixture(scope="module")
-def records(scenario, trace_of):
+def records(scenario, trace_of, simulate):
     rng = stream(scenario.seed, 0, "tests.golden")
     arrival_s = np.sort(rng.random(45) * DURATION_S)
     each = [FILE if files else BROWSE for files in rng.random(len(arrival_s)) < 0.6]

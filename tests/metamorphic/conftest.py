@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from sim.demand.trace import TOGETHER, WHILE_SYNCING
-from sim.engine import simulate
+from sim.compiled import simulate as compiled_engine
+from sim.demand.trace import TOGETHER, WHILE_SYNCING, Trace
+from sim.engine import simulate as simpy_engine
 from sim.results import Records
 from sim.scenario.scenario import Scenario
 
@@ -134,6 +135,24 @@ def programs(draw: st.DrawFn, families: Sequence[str]) -> list[dict]:
 
 
 @st.composite
+def item_programs(draw: st.DrawFn, families: Sequence[str]) -> dict[str, list[dict]]:
+    """Draw what items do that compete with requests and bring forth others."""
+    times = durations(families)
+
+    def some(*rows: dict) -> list[dict]:
+        return list(rows) if draw(st.booleans()) else []
+
+    held = some({"take": "app"}, *some({"cpu": "app", "work": draw(times)}), *some({"take": "db"}))
+    return {
+        "sync": some({"cpu": "web", "work": draw(times)})
+        + held
+        + some({"call": "national", "optional": draw(st.booleans())})
+        + some({"enqueue": "archive"}),
+        "archive": some({"call": "pay"}) + some({"cpu": "app", "work": draw(times)}),
+    }
+
+
+@st.composite
 def portals(draw: st.DrawFn, families: Sequence[str]) -> dict:
     gateway = st.fixed_dictionaries(
         {
@@ -227,10 +246,25 @@ asks = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="session")
-def cases(scenario_dict, trace_of) -> Callable[..., st.SearchStrategy[Case]]:
-    """Return the strategy of cases; its arguments narrow them."""
+def cases(scenario_dict, trace_of, simulate) -> Callable[..., st.SearchStrategy[Case]]:
+    """Return the strategy of cases on one engine; its arguments narrow them."""
+    return _cases(scenario_dict, trace_of, simulate)
 
-    def run(case: Case) -> Records:
+
+@pytest.fixture(scope="session")
+def twin_cases(scenario_dict, trace_of) -> Callable[..., st.SearchStrategy[Case]]:
+    """Return the strategy of cases whose records are those of both engines."""
+
+    def both(*args: Any) -> tuple[Records, Records]:
+        return simpy_engine(*args), compiled_engine(*args)
+
+    return _cases(scenario_dict, trace_of, both)
+
+
+def _cases(
+    scenario_dict: Callable[..., dict], trace_of: Callable[..., Trace], simulate: Callable
+) -> Callable[..., st.SearchStrategy[Case]]:
+    def run(case: Case) -> Any:
         scenario = Scenario.model_validate(case.scenario)
         trace = trace_of(scenario, case.arrival_s, each=case.asks, channel=case.channel)
         return simulate(scenario, 0, trace)
@@ -242,12 +276,17 @@ def cases(scenario_dict, trace_of) -> Callable[..., st.SearchStrategy[Case]]:
         with_faults: bool = True,
         with_patience: bool = True,
         most_sessions: int = 15,
+        with_busy_items: bool = False,
     ) -> Case:
         client = draw(clients)
         if with_patience:
             client |= {"patience": draw(optional(durations(families, least_s=0.5)))}
+        portal = draw(portals(families))
+        if with_busy_items:
+            for job, program in draw(item_programs(families)).items():
+                portal["jobs"][job]["program"] = program
         scenario = scenario_dict(
-            draw(portals(families)),
+            portal,
             QUIET_S,
             clients={"person": client},
             channels={

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sim.engine import simulate
 from sim.scenario.scenario import Scenario
 from sim.streams import stream
 
@@ -162,7 +161,7 @@ def test_one_more_server_at_a_single_station_delays_nobody(
     data=st.data(),
 )
 def test_a_request_that_stays_away_delays_nobody_at_a_single_station(
-    gaps, one_endpoint, scenario_dict, trace_of, data
+    gaps, one_endpoint, scenario_dict, trace_of, data, simulate
 ):
     arrival_s = np.cumsum(gaps) / 2
     scenario = Scenario.model_validate(
@@ -260,7 +259,7 @@ def drawn_scenario(scenario_dict):
 
 
 def test_a_replication_is_the_same_whether_reached_directly_or_after_others(
-    drawn_scenario, hash_of
+    drawn_scenario, hash_of, simulate
 ):
     scenario = Scenario.model_validate(drawn_scenario)
     in_turn = [simulate(scenario, replication) for replication in range(3)]
@@ -276,17 +275,17 @@ def test_a_replication_is_the_same_whether_reached_directly_or_after_others(
 
 _IN_ANOTHER_PROCESS = """
 import json, sys
-from sim.engine import simulate
+from {engine} import simulate
 from sim.scenario.scenario import Scenario
 records = simulate(Scenario.model_validate(json.load(sys.stdin)), 1)
 json.dump([records.requests.to_pylist(), records.levels.to_pylist()], sys.stdout)
 """
 
 
-def test_another_process_with_another_hash_seed_gives_the_same_records(drawn_scenario):
+def test_another_process_with_another_hash_seed_gives_the_same_records(drawn_scenario, simulate):
     answers = [
         subprocess.run(
-            [sys.executable, "-c", _IN_ANOTHER_PROCESS],
+            [sys.executable, "-c", _IN_ANOTHER_PROCESS.format(engine=simulate.__module__)],
             input=json.dumps(drawn_scenario),
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,

@@ -1,6 +1,7 @@
 """The dialects against the stand-in portal: every journey, request by request."""
 
 import asyncio
+import dataclasses
 import itertools
 import time
 from collections.abc import Iterator
@@ -30,7 +31,18 @@ from sim.demand import catalogue_of, draw_trace
 from sim.demand.trace import TOGETHER, WHILE_SYNCING, Trace
 from sim.scenario import Scenario, load_scenario
 
-JOURNEYS = ("browse", "submit", "track", "pay", "supplement", "enterprise_bulk", "officer")
+JOURNEYS = (
+    "browse",
+    "submit",
+    "track",
+    "pay",
+    "supplement",
+    "mistaken",
+    "enterprise_bulk",
+    "officer",
+)
+BEHIND_THE_NATIONAL_PORTAL = ("national_intake", "national_supplement", "track", "officer")
+CITIZENS_OF_THE_NATIONAL_PORTAL = ("browse", "submit", "mistaken")
 OFFICERS, BACKLOG = 34, 4
 LARGEST_UPLOAD_BYTES = 200_000
 SESSIONS_PER_JOURNEY = 3
@@ -151,8 +163,8 @@ def sessions_of(trace: Trace, journey: str, n: int) -> list[int]:
     return list(dict.fromkeys(int(session) for session in chosen))
 
 
-@pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+@pytest.fixture(scope="module", name="seeded")
+def _seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     scenario = load_scenario("haiphong-2024", OVERRIDES)
     settings = PortalSettings(
         scenario=scenario,
@@ -170,11 +182,39 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     database.close()
 
 
-@pytest.mark.parametrize("journey", JOURNEYS)
-def test_every_request_of_a_journey_is_answered_well(portal: Portal, journey: str) -> None:
-    dialect = make_dialect("opencps", portal.scenario, "hoso-5eed", CREDENTIALS)
-    check_endpoints(portal.scenario, dialect)
+@pytest.fixture(scope="module", name="merged")
+def _merged(seeded: Portal) -> Portal:
+    """The same portal, asked for what reaches it behind the national portal."""
+    scenario = load_scenario("haiphong-2025-merged", OVERRIDES[:2])
+    return dataclasses.replace(seeded, scenario=scenario, trace=draw_trace(scenario, 0))
+
+
+def assert_all_is_well(portal: Portal, dialect: Dialect, journey: str) -> None:
     for session in sessions_of(portal.trace, journey, SESSIONS_PER_JOURNEY):
         walk = asyncio.run(walk_session(portal, dialect, session))
         assert walk.problems == []
         assert walk.readings
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_every_request_of_a_journey_is_answered_well(seeded: Portal, journey: str) -> None:
+    dialect = make_dialect("opencps", seeded.scenario, "hoso-5eed", CREDENTIALS)
+    check_endpoints(seeded.scenario, dialect)
+    assert_all_is_well(seeded, dialect, journey)
+
+
+def test_no_journey_is_forgotten(seeded: Portal) -> None:
+    assert set(JOURNEYS) == set(seeded.scenario.journeys)
+
+
+@pytest.mark.parametrize("journey", BEHIND_THE_NATIONAL_PORTAL)
+def test_what_the_national_portal_hands_over_is_answered_well(merged: Portal, journey: str) -> None:
+    dialect = make_dialect("national", merged.scenario, "hoso-2a7e", CREDENTIALS)
+    check_endpoints(merged.scenario, dialect)
+    assert_all_is_well(merged, dialect, journey)
+
+
+@pytest.mark.parametrize("journey", CITIZENS_OF_THE_NATIONAL_PORTAL)
+def test_citizens_of_the_national_portal_are_answered_well(seeded: Portal, journey: str) -> None:
+    dialect = make_dialect("national", seeded.scenario, "hoso-c171", CREDENTIALS)
+    assert_all_is_well(seeded, dialect, journey)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from sim.demand.variates import lognormal_parameters
-from sim.engine import simulate
 from sim.scenario.scenario import Scenario
 from sim.streams import stream
 
@@ -49,7 +48,7 @@ STATIONS = ("web.cpu", "app.cpu", "db.cpu")
 
 
 @pytest.fixture(scope="module")
-def ours(scenario_dict, trace_of):
+def ours(scenario_dict, trace_of, simulate):
     """Sojourn at each of three stations and the 95th percentile of the response, per replication.
 
     Half of the requests pass all three, half only the first two.
@@ -138,7 +137,7 @@ def test_a_network_under_time_varying_load_has_ciws_95th_percentile(ours, theirs
 
 
 def test_a_short_impatient_queue_under_time_varying_load_loses_as_many_as_ciws(
-    one_endpoint, trace_of, scenario_dict
+    one_endpoint, trace_of, scenario_dict, simulate
 ):
     """Two workers, four places, exponential patience in the queue, log-normal service."""
     tier = {"workers": 2, "queue_limit": 4, "wait_limit": "exponential 4 s"}

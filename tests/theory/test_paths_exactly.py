@@ -5,7 +5,6 @@ import heapq
 import numpy as np
 import pytest
 
-from sim.engine import simulate
 from sim.model.draws import FIRST_PROGRAM_SLOT, Slot
 from sim.scenario.base import Distribution
 from sim.scenario.scenario import Scenario
@@ -34,7 +33,7 @@ def kiefer_wolfowitz(arrival_s, service_s, servers):
 @pytest.mark.parametrize("servers", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["cores", "workers", "tokens", "slots"])
 def test_every_wait_obeys_the_kiefer_wolfowitz_recursion(
-    servers, kind, one_endpoint, trace_of, scenario_dict, poisson_times
+    servers, kind, one_endpoint, trace_of, scenario_dict, poisson_times, simulate
 ):
     duration = "lognormal 1 s cv 1.5"
     portal = {
@@ -62,7 +61,7 @@ def test_every_wait_obeys_the_kiefer_wolfowitz_recursion(
 
 
 def test_a_tandem_of_single_cores_is_two_lindley_recursions(
-    one_endpoint, trace_of, scenario_dict, poisson_times
+    one_endpoint, trace_of, scenario_dict, poisson_times, simulate
 ):
     works = ("exponential 1 s", "lognormal 1.1 s cv 2")
     tiers = {"a": {"discipline": "fcfs"}, "b": {"discipline": "fcfs"}}
@@ -101,7 +100,7 @@ def shared_departures(arrival_s, work_s, cores):
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_every_response_on_shared_cores_is_that_of_a_plain_fluid_calculation(
-    cores, one_endpoint, trace_of, scenario_dict, poisson_times
+    cores, one_endpoint, trace_of, scenario_dict, poisson_times, simulate
 ):
     work = "lognormal 1 s cv 1.5"
     portal = one_endpoint([{"cpu": "app", "work": work}], tiers={"app": {"cores": cores}})
@@ -191,7 +190,7 @@ def test_a_station_of_several_servers_is_the_sum_of_them(busy_run, area):
     ],
 )
 def test_busy_time_is_the_work_given_whatever_the_discipline(
-    tier, one_endpoint, trace_of, scenario_dict, poisson_times, area
+    tier, one_endpoint, trace_of, scenario_dict, poisson_times, area, simulate
 ):
     work = "lognormal 1 s cv 1.5"
     portal = one_endpoint([{"cpu": "app", "work": work}], tiers={"app": tier})
@@ -204,7 +203,7 @@ def test_busy_time_is_the_work_given_whatever_the_discipline(
 
 
 def test_work_conserving_disciplines_drain_at_the_same_moment(
-    one_endpoint, trace_of, scenario_dict, poisson_times
+    one_endpoint, trace_of, scenario_dict, poisson_times, simulate
 ):
     ends = []
     for discipline in ("ps", "fcfs"):

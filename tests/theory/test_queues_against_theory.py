@@ -7,7 +7,6 @@ import pytest
 from scipy import integrate, stats
 
 from sim.analytic import formulas
-from sim.engine import simulate
 from sim.model.draws import FIRST_PROGRAM_SLOT, Slot
 from sim.scenario.base import Distribution
 from sim.scenario.scenario import Scenario
@@ -185,7 +184,7 @@ def test_processor_sharing_is_insensitive_to_the_work_distribution(
 
 
 def test_processor_sharing_stretches_every_size_alike(
-    length, one_endpoint, trace_of, scenario_dict, poisson_times, assert_agrees
+    length, one_endpoint, trace_of, scenario_dict, poisson_times, assert_agrees, simulate
 ):
     """E[response | work = x] = x ⁄ (1 − ρ): of small works and of large ones."""
     portal = shared_cores(one_endpoint, 1, "lognormal 1 s cv 1.5")
@@ -260,7 +259,7 @@ def test_jackson_network_with_feedback_has_product_form_means(
 
 
 def test_batch_arrivals_wait_as_in_the_batch_queue(
-    length, one_endpoint, trace_of, scenario_dict, poisson_times, assert_agrees
+    length, one_endpoint, trace_of, scenario_dict, poisson_times, assert_agrees, simulate
 ):
     """M^X/M/1 with batches of 4: mean wait = ρ/(μ(1−ρ)) + (b−1)/(2μ(1−ρ))."""
     batch, load, duration_s = 4, 0.6, 2500.0 * length
@@ -276,7 +275,7 @@ def test_batch_arrivals_wait_as_in_the_batch_queue(
 
 
 def test_calls_under_way_at_an_unlimited_gateway_are_poisson(
-    one_endpoint, trace_of, scenario_dict, assert_agrees
+    one_endpoint, trace_of, scenario_dict, assert_agrees, simulate
 ):
     """M(t)/G/∞: at time t Poisson with mean ∫ λ(s) P(latency > t − s) ds."""
     rates, interval_s, t = (5.0, 20.0, 1.0), 4.0, 10.0
@@ -320,7 +319,7 @@ def machine_repair(clients, think_s, service_s):
 
 
 def test_a_closed_loop_of_clients_agrees_with_mean_value_analysis(
-    length, one_endpoint, trace_of, scenario_dict, assert_agrees
+    length, one_endpoint, trace_of, scenario_dict, assert_agrees, simulate
 ):
     clients, think_s, asks = 8, 6.0, 120 * length
     portal = workers(one_endpoint, 1)
@@ -345,7 +344,7 @@ def test_a_closed_loop_of_clients_agrees_with_mean_value_analysis(
 
 @pytest.mark.parametrize("work", ["1 s", "uniform 1 s", "lognormal 1 s cv 1.5"])
 def test_mean_wait_lies_between_marchals_and_kingmans_bounds(
-    work, one_endpoint, trace_of, scenario_dict
+    work, one_endpoint, trace_of, scenario_dict, simulate
 ):
     """G/G/1, gaps uniform: λ²σ²work + ρ(ρ−2) ≤ 2λ(1−ρ) · wait ≤ λ²(σ²gap + σ²work)."""
     rate_per_s = 0.8

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sim.demand.trace import TOGETHER, WHILE_SYNCING
-from sim.engine import simulate
 from sim.scenario.scenario import Scenario
 from sim.streams import uniform
 
@@ -570,7 +569,7 @@ class TestClients:
         assert area(records, "app.cpu", "busy_mean") == pytest.approx(10.0)
 
     def test_pauses_before_retries_grow_and_jitter_as_the_formula_says(
-        self, one_endpoint, trace_of, scenario_dict
+        self, one_endpoint, trace_of, scenario_dict, simulate
     ):
         portal = one_endpoint(
             [{"call": "pay"}], gateways={"pay": {"latency": "1 s", "error_share": 1.0}}

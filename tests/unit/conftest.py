@@ -1,5 +1,8 @@
 """A small stand-in portal on each kind of database."""
 
+import base64
+import hashlib
+import hmac
 import itertools
 import os
 import warnings
@@ -75,3 +78,36 @@ def portal_app(
     seed(settings, database)
     yield make_app(settings, database)
     database.close()
+
+
+def signed_in(portal_app: Any, login: str) -> Any:
+    """Return the browser of a synthetic user; its paths begin at the portal's root."""
+    from starlette.testclient import TestClient
+
+    password = hmac.new(SECRET.encode(), login.encode(), hashlib.sha256).hexdigest()
+    pair = base64.b64encode(f"{login}:{password}".encode()).decode()
+    client = TestClient(portal_app, headers={"Authorization": f"Basic {pair}"})
+    assert client.get("/o/rest/v2/users/login").status_code == 200
+    return client
+
+
+@pytest.fixture
+def citizen(portal_app: Any) -> Callable[..., Any]:
+    """Return what gives the browser of a citizen nobody has met, or of one with this number."""
+    return lambda number="": signed_in(
+        portal_app, f"c{number or f'031090{930_000 + next(_numbers)}'}"
+    )
+
+
+@pytest.fixture
+def officer(portal_app: Any) -> Callable[..., Any]:
+    """Return what gives the browser of an officer."""
+    return lambda number=0: signed_in(portal_app, f"o{number:04d}")
+
+
+@pytest.fixture
+def stranger(portal_app: Any) -> Any:
+    """Give a browser in which nobody is signed in."""
+    from starlette.testclient import TestClient
+
+    return TestClient(portal_app)

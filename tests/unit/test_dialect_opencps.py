@@ -534,7 +534,8 @@ def test_an_empty_work_list_says_what_the_portal_needs() -> None:
 @pytest.mark.parametrize("name", sorted(shipped_scenarios()))
 def test_every_shipped_scenario_can_be_sent(name: str) -> None:
     scenario = load_scenario(name)
-    check_endpoints(scenario, make_dialect("opencps", scenario, RUN, CREDENTIALS))
+    chosen = "national" if scenario.topology == "national_front" else "opencps"
+    check_endpoints(scenario, make_dialect(chosen, scenario, RUN, CREDENTIALS))
 
 
 def test_a_scenario_with_other_endpoints_is_refused_with_their_names() -> None:

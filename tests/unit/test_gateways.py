@@ -403,6 +403,15 @@ def test_an_order_is_paid_once_and_the_portal_is_told_in_signed_words() -> None:
         assert (remote.audit()["orders"], remote.audit()["paid"]) == (1, 1)
 
 
+def test_processes_of_a_portal_without_gateways_share_their_orders(tmp_path: Path) -> None:
+    one, other = (Gateways.connect(scenario_with(), None, KEY, tmp_path) for _ in range(2))
+    order: Fields = {"MaThamChieu": "R1", "SoTien": 1, "UrlThongBao": "http://127.0.0.1/"}
+    assert one.payment_init(order)["MaLoi"] == "00"
+    assert other.payment_query("R1")["TrangThai"] == "da_thanh_toan"
+    one.close()
+    other.close()
+
+
 def test_an_order_without_callback_is_paid_when_its_page_is_opened() -> None:
     with gateways_of() as (_, client, _):
         page = client.payment_init({"MaThamChieu": "R1", "SoTien": 50000})["UrlThanhToan"]

@@ -7,13 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from starlette.testclient import TestClient
 
+from loadtests.portal.app import make_app
 from loadtests.portal.asgi_server import AsgiServer
 from loadtests.portal.blobs import BlobStore
 from loadtests.portal.board import BOARD_FILE, Board, ProcessLevel
@@ -30,7 +32,7 @@ from loadtests.portal.jobs.work import Workplace
 from loadtests.portal.listening import listen, url_of
 from loadtests.portal.settings import PortalSettings, Secrets
 from loadtests.portal.store import Database, open_database
-from loadtests.portal.store.models import Action, Dossier, DossierFile, SyncRow
+from loadtests.portal.store.models import Action, Base, Dossier, DossierFile, SyncRow
 from sim.scenario import load_scenario
 from sim.scenario.scenario import Scenario
 
@@ -46,12 +48,22 @@ def scenario_with(*overrides: str) -> Scenario:
     return load_scenario("peak-hour", overrides)
 
 
-@contextmanager
-def database_in(folder: Path) -> Iterator[Database]:
-    database = open_database(None, folder, pool=40)
-    database.create_tables()
-    yield database
-    database.close()
+DatabaseIn = Callable[[Path], AbstractContextManager[Database]]
+
+
+@pytest.fixture
+def database_in(database_url: str | None) -> DatabaseIn:
+    """Return what gives an empty database of the kind that is tested."""
+
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Database]:
+        database = open_database(database_url, folder, pool=40)
+        database.create_tables()
+        yield database
+        Base.metadata.drop_all(database.engine.execution_options(writes=True))
+        database.close()
+
+    return opened
 
 
 def new_dossier(database: Database, number: int, **more: Any) -> int:
@@ -191,7 +203,7 @@ def test_jobs_are_those_of_the_scenario() -> None:
     assert specs["national_sync"].workers == 15
 
 
-def test_a_sent_dossier_passes_all_queues_once(tmp_path: Path) -> None:
+def test_a_sent_dossier_passes_all_queues_once(tmp_path: Path, database_in: DatabaseIn) -> None:
     with (
         database_in(tmp_path) as database,
         jobs_of(database, tmp_path, no_delay(scenario_with())) as jobs,
@@ -210,7 +222,9 @@ def test_a_sent_dossier_passes_all_queues_once(tmp_path: Path) -> None:
             assert session.scalars(select(DossierFile.is_sync)).one()
 
 
-def test_a_dossier_stays_unsynchronised_while_another_change_waits(tmp_path: Path) -> None:
+def test_a_dossier_stays_unsynchronised_while_another_change_waits(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     scenario = no_delay(scenario_with("portal.jobs.one_stop_sync.batch=1"))
     with database_in(tmp_path) as database, jobs_of(database, tmp_path, scenario) as jobs:
         dossier = new_dossier(database, 1)
@@ -224,7 +238,7 @@ def test_a_dossier_stays_unsynchronised_while_another_change_waits(tmp_path: Pat
         assert states == [1, 3]
 
 
-def test_a_batch_takes_the_first_rows_only(tmp_path: Path) -> None:
+def test_a_batch_takes_the_first_rows_only(tmp_path: Path, database_in: DatabaseIn) -> None:
     scenario = no_delay(scenario_with("portal.jobs.one_stop_sync.batch=3"))
     with database_in(tmp_path) as database, jobs_of(database, tmp_path, scenario) as jobs:
         for number in range(1, 6):
@@ -234,7 +248,9 @@ def test_a_batch_takes_the_first_rows_only(tmp_path: Path) -> None:
         assert states == ["done", "done", "done", "queued", "queued"]
 
 
-def test_a_damaged_paper_sends_the_row_back_until_it_is_given_up(tmp_path: Path) -> None:
+def test_a_damaged_paper_sends_the_row_back_until_it_is_given_up(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     scenario = no_delay(scenario_with("portal.jobs.one_stop_sync.retries=2"))
     with database_in(tmp_path) as database, jobs_of(database, tmp_path, scenario) as jobs:
         store = BlobStore(tmp_path / "blobs")
@@ -261,7 +277,9 @@ def test_a_damaged_paper_sends_the_row_back_until_it_is_given_up(tmp_path: Path)
         assert rows_of(database, "national_sync") == []
 
 
-def test_a_row_whose_gateway_is_down_goes_behind_the_others(tmp_path: Path) -> None:
+def test_a_row_whose_gateway_is_down_goes_behind_the_others(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     scenario = scenario_with("portal.jobs.national_sync.batch=1")
     with database_in(tmp_path) as database:
         first, second = new_dossier(database, 1), new_dossier(database, 2)
@@ -273,7 +291,9 @@ def test_a_row_whose_gateway_is_down_goes_behind_the_others(tmp_path: Path) -> N
         assert [(item.dossier_id, item.attempts) for item in waiting] == [(second, 0), (first, 1)]
 
 
-def test_later_changes_of_a_dossier_wait_for_the_one_that_failed(tmp_path: Path) -> None:
+def test_later_changes_of_a_dossier_wait_for_the_one_that_failed(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     with database_in(tmp_path) as database:
         dossier, other = new_dossier(database, 1), new_dossier(database, 2)
         for sequence in (1, 2, 3):
@@ -293,7 +313,9 @@ def test_items_of_one_dossier_are_one_piece_of_work() -> None:
     assert groups == [[(7, 1), (7, 2)], [(5, 1)]]
 
 
-def test_a_row_that_is_no_longer_mine_cannot_be_finished(tmp_path: Path) -> None:
+def test_a_row_that_is_no_longer_mine_cannot_be_finished(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     with database_in(tmp_path) as database:
         queue_row(database, "national_sync", new_dossier(database, 1), 1, "1")
         slow, fast = (SyncQueue(database, "national_sync", name) for name in ("slow", "fast"))
@@ -305,7 +327,7 @@ def test_a_row_that_is_no_longer_mine_cannot_be_finished(tmp_path: Path) -> None
         assert rows_of(database, "notification") == []
 
 
-def test_levels_count_every_arrival_and_departure(tmp_path: Path) -> None:
+def test_levels_count_every_arrival_and_departure(tmp_path: Path, database_in: DatabaseIn) -> None:
     with database_in(tmp_path) as database:
         for number in range(1, 7):
             queue_row(database, "national_sync", new_dossier(database, number), number, "1")
@@ -322,7 +344,9 @@ def test_levels_count_every_arrival_and_departure(tmp_path: Path) -> None:
         assert level.arrivals - level.departures == level.queue + level.claimed
 
 
-def test_national_calls_are_five_at_first_and_three_later(tmp_path: Path) -> None:
+def test_national_calls_are_five_at_first_and_three_later(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     scenario = scenario_with("portal.gateways.national_portal.latency=0")
     with (
         database_in(tmp_path) as database,
@@ -350,7 +374,9 @@ def test_national_calls_are_five_at_first_and_three_later(tmp_path: Path) -> Non
         ]
 
 
-def test_the_pdf_of_a_saved_form_appears_when_its_time_has_come(tmp_path: Path) -> None:
+def test_the_pdf_of_a_saved_form_appears_when_its_time_has_come(
+    tmp_path: Path, database_in: DatabaseIn
+) -> None:
     with (
         database_in(tmp_path) as database,
         jobs_of(database, tmp_path, scenario_with()) as jobs,
@@ -448,11 +474,13 @@ def state_counts(database: Database) -> dict[tuple[str, str], int]:
         return {(queue, state): count for queue, state, count in rows}
 
 
-def test_what_a_killed_job_process_had_in_hand_is_done_exactly_once(tmp_path: Path) -> None:
+def test_what_a_killed_job_process_had_in_hand_is_done_exactly_once(
+    tmp_path: Path, database_in: DatabaseIn, database_url: str | None
+) -> None:
     scenario = no_delay(
         scenario_with(
             *QUICK,
-            "portal.gateways.national_portal.latency=exponential 20 ms",
+            "portal.gateways.national_portal.latency=exponential 50 ms",
             "portal.gateways.sms.latency=exponential 10 ms",
         )
     )
@@ -465,11 +493,15 @@ def test_what_a_killed_job_process_had_in_hand_is_done_exactly_once(tmp_path: Pa
             queue_row(database, "national_sync", dossier, 2, "2")
             queue_row(database, "national_sync", dossier, 3, "4")
         settings = PortalSettings(
-            scenario, tmp_path, gateways=url, secrets=Secrets(monitor_key=KEY)
+            scenario,
+            tmp_path,
+            database=database_url,
+            gateways=url,
+            secrets=Secrets(monitor_key=KEY),
         )
         listening = os.open(os.devnull, os.O_RDONLY)
         with job_process(settings, listening) as process:
-            until(lambda: state_counts(database).get(("national_sync", "done"), 0) >= dossiers)
+            until(lambda: state_counts(database).get(("national_sync", "done"), 0) >= 10)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         left = state_counts(database)
@@ -518,7 +550,9 @@ class Recording:
 
 
 @pytest.mark.parametrize("number", ["", "0900000000"])
-def test_who_has_no_telephone_is_not_told(tmp_path: Path, number: str) -> None:
+def test_who_has_no_telephone_is_not_told(
+    tmp_path: Path, database_in: DatabaseIn, number: str
+) -> None:
     with database_in(tmp_path) as database:
         provider = Recording()
         place = Workplace(database, Gateways(provider, KEY), BlobStore(tmp_path / "blobs"), 1)
@@ -529,3 +563,27 @@ def test_who_has_no_telephone_is_not_told(tmp_path: Path, number: str) -> None:
         jobs.close()
         assert provider.recipients == [number] * bool(number)
         assert rows_of(database, "notification")[0].state == "done"
+
+
+def test_the_monitor_tells_queues_threads_and_connections_to_who_has_the_key(
+    tmp_path: Path,
+    database_in: DatabaseIn,
+) -> None:
+    settings = PortalSettings(
+        scenario_with(), tmp_path, threads=7, pool=3, secrets=Secrets(monitor_key=KEY)
+    )
+    with database_in(tmp_path) as database:
+        queue_row(database, "one_stop_sync", new_dossier(database, 1), 1, "1")
+        with TestClient(make_app(settings, database)) as client:
+            assert client.get("/o/hoso/monitor").status_code == 401
+            client.get("/o/rest/v2/ping")
+            told = client.get("/o/hoso/monitor", headers={"X-Hoso-Key": KEY}).json()
+    assert {name: (job["queue"], job["arrivals"]) for name, job in told["jobs"].items()} == {
+        "one_stop_sync": (1, 1),
+        "national_sync": (0, 0),
+        "notification": (0, 0),
+    }
+    assert told["jobs"]["one_stop_sync"]["age_s"] == pytest.approx(told["now"] - 100.0)
+    assert told["workers"] == {"busy": 0, "queue": 0, "capacity": 7}
+    assert told["db_connections"]["capacity"] == 40
+    assert told["cpu_s"] > 0.0

@@ -16,16 +16,8 @@ from loadtests.dialects.encoding import (
     with_query,
 )
 from loadtests.dialects.opencps.services import any_list, get, people_of
-from loadtests.dialects.opencps.session import (
-    LOGIN,
-    MAIN,
-    MENUS,
-    OK,
-    PAGE_ROWS,
-    Exchange,
-    Moment,
-    Session,
-)
+from loadtests.dialects.opencps.session import LOGIN, MAIN, MENUS, PAGE_ROWS, Session
+from loadtests.dialects.visiting import OK, Exchange, Moment
 
 TRACKING_ROWS = 10  # source: OpenCPS tracking app
 

@@ -1,15 +1,15 @@
 """Which request of OpenCPS the n-th call of an endpoint is, journey by journey."""
 
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Literal
 
-from loadtests.dialects.base import Answer, Call, Credentials, Reading, Service
-from loadtests.dialects.encoding import WrongContentError, excerpt, json_object, text_of
+from loadtests.dialects import visiting
+from loadtests.dialects.base import Credentials, Service
 from loadtests.dialects.opencps import accounts, dossiers, officers, payments, services, uploads
 from loadtests.dialects.opencps.officers import Desk
-from loadtests.dialects.opencps.session import Exchange, Moment, Session
+from loadtests.dialects.opencps.session import Session
 from loadtests.dialects.people import (
     PAYERS,
     PLAIN,
@@ -19,13 +19,14 @@ from loadtests.dialects.people import (
     citizen,
     officer_user_name,
 )
+from loadtests.dialects.visiting import PageVisitor
 from sim.demand import Catalogue, catalogue_of
 from sim.scenario import Scenario
-from sim.streams import child_key, mix
+from sim.streams import mix
 
-Ask = Callable[[Session, Moment], Exchange]
-Asks = Mapping[str, tuple[Ask, ...]]
-"""Calls of each endpoint in order; after the last, from the first again."""
+Ask = visiting.Ask[Session]
+Asks = visiting.Asks[Session]
+OpencpsVisitor = PageVisitor[Session]
 
 Role = Literal["visitor", "filer", "tracker", "payer", "supplementer", "enterprise", "officer"]
 """What the sessions of a journey come for; it decides who they are and what they ask for."""
@@ -204,49 +205,6 @@ ENDPOINTS = frozenset(_officer_asks(Desk()))
 """Endpoint names the dialect can send."""
 
 
-class OpencpsVisitor:
-    """One session at an OpenCPS portal."""
-
-    __slots__ = ("_asks", "_counts", "_numbers", "_open", "_session")
-
-    def __init__(self, session: Session, asks: Asks) -> None:
-        self._session = session
-        self._asks = asks
-        self._counts: dict[str, int] = {}
-        self._numbers: dict[int, int] = {}
-        self._open: dict[int, Exchange] = {}
-
-    def call(
-        self, endpoint: str, *, request: int, attempt: int, bytes_up: int, now_ms: int
-    ) -> Call:
-        """Return what to send; see :class:`loadtests.dialects.Visitor`."""
-        n = self._numbers.get(request)
-        if n is None:
-            n = self._counts.get(endpoint, 0)
-            self._counts[endpoint] = n + 1
-            self._numbers[request] = n
-        asks = self._asks[endpoint]
-        key = child_key(self._session.key, request)
-        moment = Moment(n, request, attempt, bytes_up, now_ms, key)
-        exchange = asks[n % len(asks)](self._session, moment)
-        self._open[request] = exchange
-        return exchange.call
-
-    def read(self, endpoint: str, request: int, attempt: int, answer: Answer) -> Reading:
-        """Return what the answer means; see :class:`loadtests.dialects.Visitor`."""
-        exchange = self._open.pop(request)
-        if exchange.lenient is not None:
-            reading = exchange.lenient(answer)
-            if reading is not None:
-                return reading
-        if answer.status not in uploads.OK_STATUSES:
-            return refusal(answer)
-        try:
-            return exchange.check(answer)
-        except WrongContentError as error:
-            return Reading("failed", f"{endpoint}: {error}")
-
-
 class OpencpsDialect:
     """Makes the visitors of an OpenCPS portal; one for all sessions of a process."""
 
@@ -269,7 +227,9 @@ class OpencpsDialect:
         self._agencies = {name: index for index, name in enumerate(dict.fromkeys(offered.agency))}
         self._officer_asks = _officer_asks(Desk())
 
-    def visitor(self, session: int, journey: str, service: Service, key: int) -> OpencpsVisitor:
+    def visitor(
+        self, session: int, journey: str, service: Service, key: int
+    ) -> PageVisitor[Session]:
         """Return the visitor of one session; see :class:`loadtests.dialects.Dialect`."""
         role = self._roles.get(journey, "visitor")
         person = self._person(session, role)
@@ -281,13 +241,13 @@ class OpencpsDialect:
             key=key,
             service=service,
             person=person,
-            user_name=self._officer(session, service) if is_officer else person.user_name,
+            user_name=self.officer(session, service) if is_officer else person.user_name,
             credentials=self._credentials,
             template=self._templates.get(service.code, ""),
         )
         if is_officer:
             state.use_headers({"Authorization": f"Basic {state.basic}"})
-        return OpencpsVisitor(state, self._asks(role, service))
+        return OpencpsVisitor(state, key, self._asks(role, service))
 
     def _asks(self, role: Role, service: Service) -> Asks:
         if role == "officer":
@@ -305,7 +265,7 @@ class OpencpsDialect:
         filers = PLAIN.citizens - _FIRST_FILER
         return citizen(_FIRST_FILER + (self._first + session) % filers)
 
-    def _officer(self, session: int, service: Service) -> str:
+    def officer(self, session: int, service: Service) -> str:
         """Return an officer of the agency that decides on the service."""
         agencies = max(1, len(self._agencies))
         agency = self._agencies.get(service.agency, session % agencies)
@@ -322,37 +282,3 @@ def opencps_dialect(
         for name, journey in scenario.journeys.items()
     }
     return OpencpsDialect(run_reference, credentials, catalogue_of(scenario), roles)
-
-
-_OUTCOMES = {429: "rejected", 503: "rejected", 408: "timed_out", 504: "timed_out"}
-"""Outcomes of refusals; every other one is ``failed``."""
-
-_MEANINGS = {
-    203: "not signed in, or a wrong captcha, key or secret",
-    400: "the portal cannot read the request",
-    401: "not allowed",
-    403: "refused",
-    404: "no such page",
-    405: "the action is not possible at the dossier's step",
-    408: "the portal gave up waiting",
-    413: "too large",
-    429: "too many requests",
-    503: "too busy",
-    504: "no answer from behind in time",
-}
-
-
-def refusal(answer: Answer) -> Reading:
-    """Return what a status that is no success means."""
-    meaning = _MEANINGS.get(answer.status, "error")
-    outcome = _OUTCOMES.get(answer.status, "failed")
-    return Reading(outcome, f"{answer.status}: {meaning}: {reason(answer.body)}")
-
-
-def reason(body: bytes) -> str:
-    """Return why the portal refused, in its own words."""
-    try:
-        row = json_object(body)
-    except WrongContentError:
-        return excerpt(body)
-    return text_of(row.get("description") or row.get("message")) or excerpt(body)

@@ -1,7 +1,6 @@
 """A citizen's dossier on an OpenCPS portal: draft, forms, papers, marks, sending, polls."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 
 from loadtests.dialects.base import Acknowledgement, Answer, Call, Reading
@@ -12,23 +11,17 @@ from loadtests.dialects.encoding import (
     excerpt,
     form,
     in_path,
+    json_body,
     json_object,
     listing,
     multipart,
+    says,
     text_of,
 )
 from loadtests.dialects.opencps.services import any_list, get
-from loadtests.dialects.opencps.session import (
-    MAIN,
-    MENUS,
-    OK,
-    Exchange,
-    Moment,
-    NextAction,
-    Part,
-    Session,
-)
+from loadtests.dialects.opencps.session import MAIN, MENUS, NextAction, Part, Session
 from loadtests.dialects.people import CITY_CODE
+from loadtests.dialects.visiting import OK, Exchange, Moment, Verify
 
 ONLINE = 1
 """Originality of a dossier filed online. # source: OpenCPS."""
@@ -109,17 +102,18 @@ def template(s: Session, _m: Moment) -> Exchange:
 
 
 def _template(s: Session, number: str, answer: Answer) -> Reading:
+    if (s.parts or s.form_parts) and says(answer.body, "templateNo", number):
+        return OK
     row = json_object(answer.body)
     if row.get("templateNo") != number:
         raise WrongContentError(f"templateNo {row.get('templateNo')}, asked for {number}")
-    if not s.parts and not s.form_parts:
-        data = row.get("dossierParts", [])
-        rows = [data] if isinstance(data, dict) else data
-        if not isinstance(rows, list):
-            raise WrongContentError("dossierParts missing")
-        parts = [_part(row) for row in rows]
-        s.parts = [part for part in parts if not part.is_form]
-        s.form_parts = [part for part in parts if part.is_form]
+    data = row.get("dossierParts", [])
+    rows = [data] if isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise WrongContentError("dossierParts missing")
+    parts = [_part(row) for row in rows]
+    s.parts = [part for part in parts if not part.is_form]
+    s.form_parts = [part for part in parts if part.is_form]
     return OK
 
 
@@ -225,14 +219,15 @@ def files(s: Session, _m: Moment) -> Exchange:
 
 
 def _files(known: dict[str, int], answer: Answer) -> Reading:
+    if not known:
+        return any_list(answer)
     _, rows = listing(answer.body)
-    if known:
-        sizes = {text_of(row.get("referenceUid")): text_of(row.get("fileSize")) for row in rows}
-        for reference, size in known.items():
-            if sizes.get(reference) != str(size):
-                raise WrongContentError(
-                    f"file {reference} of {size} bytes is listed as {sizes.get(reference)}"
-                )
+    sizes = {text_of(row.get("referenceUid")): text_of(row.get("fileSize")) for row in rows}
+    for reference, size in known.items():
+        if sizes.get(reference) != str(size):
+            raise WrongContentError(
+                f"file {reference} of {size} bytes is listed as {sizes.get(reference)}"
+            )
     return OK
 
 
@@ -250,14 +245,30 @@ def look_up_citizen(s: Session, m: Moment) -> Exchange:
         "NgayThangNamSinh": s.person.birth_date,
         "SoDinhDanh": number,
     }
-    text = json.dumps(body, ensure_ascii=False).encode()
-    call = Call("POST", f"{MAIN}/qldc/dvcqg", s.headers.json, text)
-    return Exchange(call, _object, _look_up_failed)
+    call = Call("POST", f"{MAIN}/qldc/dvcqg", s.headers.json, json_body(body))
+    return Exchange(call, partial(_citizen, number), _register_silent)
 
 
-def _look_up_failed(answer: Answer) -> Reading | None:
-    """Accept that the look-up found nobody: its fields stay empty, and the citizen types."""
-    return OK if answer.status == 400 and b'"errorCode"' in answer.body else None
+_WRONG_REQUESTS = frozenset({"001", "002", "003", "004", "005", "006"})
+"""Error codes of requests that lack something. # source: OpenCPS, QLCDManagementImpl."""
+
+
+def _citizen(number: str, answer: Answer) -> Reading:
+    json_object(answer.body)
+    if b'"SoDinhDanh"' in answer.body and not says(answer.body, "SoDinhDanh", number):
+        raise WrongContentError(f"the register answers about somebody else than {number}")
+    return OK
+
+
+def _register_silent(answer: Answer) -> Reading | None:
+    """Accept that the register does not answer: fields stay empty, and the citizen types."""
+    if answer.status != 400:
+        return None
+    try:
+        code = text_of(json_object(answer.body).get("errorCode"))
+    except WrongContentError:
+        return None
+    return OK if code and code not in _WRONG_REQUESTS else None
 
 
 # Forms and papers
@@ -385,7 +396,7 @@ def act(
     s: Session,
     m: Moment,
     code: str,
-    verify: Callable[[Json], None],
+    verify: Verify,
     acknowledged: Acknowledgement | None = None,
     note: str = "",
 ) -> Exchange:
@@ -400,7 +411,7 @@ def act(
     return Exchange(call, partial(_acted, s.dossier.number, verify, done), before)
 
 
-def _acted(number: str, verify: Callable[[Json], None], done: Reading, answer: Answer) -> Reading:
+def _acted(number: str, verify: Verify, done: Reading, answer: Answer) -> Reading:
     verify(_same_dossier(number, answer))
     return done
 

@@ -14,14 +14,8 @@ from loadtests.dialects.encoding import (
 )
 from loadtests.dialects.opencps.dossiers import act, action_dialog, is_at, next_actions, of
 from loadtests.dialects.opencps.services import any_list, get
-from loadtests.dialects.opencps.session import (
-    MAIN,
-    PAGE_ROWS,
-    Exchange,
-    Moment,
-    NextAction,
-    Session,
-)
+from loadtests.dialects.opencps.session import MAIN, PAGE_ROWS, NextAction, Session
+from loadtests.dialects.visiting import Exchange, Moment
 from sim.streams import child_key, uniform
 
 WORK_STEPS = "130,200,210,300"

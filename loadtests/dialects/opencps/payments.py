@@ -4,7 +4,8 @@ from functools import partial
 
 from loadtests.dialects.base import Acknowledgement, Answer, Call, Reading
 from loadtests.dialects.encoding import Fields, WrongContentError, excerpt, form, json_object
-from loadtests.dialects.opencps.session import PAYMENT, Exchange, Moment, Session
+from loadtests.dialects.opencps.session import PAYMENT, Session
+from loadtests.dialects.visiting import Exchange, Moment
 
 PAID_ACTION = "8888"
 """Action that follows a payment. # source: OpenCPS."""

@@ -1,5 +1,6 @@
 """Looking around on an OpenCPS portal: facets, services, dictionaries."""
 
+import re
 import time
 from functools import partial
 
@@ -9,22 +10,17 @@ from loadtests.dialects.encoding import (
     Json,
     WrongContentError,
     array,
+    glance,
     in_path,
     json_object,
     listing,
+    says,
     text_of,
     with_query,
 )
-from loadtests.dialects.opencps.session import (
-    MAIN,
-    OK,
-    PAGE_ROWS,
-    Check,
-    Exchange,
-    Moment,
-    Session,
-)
+from loadtests.dialects.opencps.session import MAIN, PAGE_ROWS, Session
 from loadtests.dialects.people import CITY_CODE
+from loadtests.dialects.visiting import OK, Check, Exchange, Moment
 
 CHOICE_ROWS = 10  # source: OpenCPS front end, page "new dossier"
 
@@ -74,15 +70,14 @@ def home_statistics(s: Session, m: Moment) -> Exchange:
 
 
 def _facet(field: str, answer: Answer) -> Reading:
-    total, rows = listing(answer.body)
-    if total == 0 or any(field not in row for row in rows):
+    if glance(answer.body, field) == 0:
         raise WrongContentError(f"no rows with {field}")
     return OK
 
 
 def any_list(answer: Answer) -> Reading:
     """Read a list of any length."""
-    listing(answer.body)
+    glance(answer.body)
     return OK
 
 
@@ -110,13 +105,13 @@ def _page(s: Session, query: Fields, wanted: str) -> Exchange:
 
 
 def _services(s: Session, wanted: str, answer: Answer) -> Reading:
-    total, rows = listing(answer.body)
-    if total == 0 or len(rows) > PAGE_ROWS:
-        raise WrongContentError(f"{len(rows)} rows on a page of {PAGE_ROWS}")
     if wanted:
+        _, rows = listing(answer.body)
         s.learn_service(find(rows, "serviceCode", wanted))
-    elif "serviceCode" not in rows[0]:
-        raise WrongContentError("no rows with serviceCode")
+        return OK
+    total, shown = glance(answer.body, "serviceCode"), answer.body.count(b'"serviceCode"')
+    if total == 0 or shown > PAGE_ROWS:
+        raise WrongContentError(f"{shown} rows on a page of {PAGE_ROWS}, {total} in all")
     return OK
 
 
@@ -142,6 +137,8 @@ def service(s: Session, _m: Moment) -> Exchange:
 
 
 def _service(s: Session, code: str, answer: Answer) -> Reading:
+    if s.config and says(answer.body, "serviceCode", code):
+        return OK
     row = json_object(answer.body)
     if row.get("serviceCode") != code:
         raise WrongContentError(f"serviceCode {row.get('serviceCode')}, asked for {code}")
@@ -240,23 +237,27 @@ def _regions(parent: str) -> str:
 
 
 def _some(answer: Answer) -> Reading:
-    total, _ = listing(answer.body)
-    if total == 0:
+    if glance(answer.body) == 0:
         raise WrongContentError("the dictionary is empty")
     return OK
 
 
 def _has_item(code: str, answer: Answer) -> Reading:
-    _, rows = listing(answer.body)
-    find(rows, "itemCode", code)
+    glance(answer.body, "itemCode")
+    if not says(answer.body, "itemCode", code):
+        raise WrongContentError(f"itemCode {code} is missing")
     return OK
 
 
+_ITEM_CODE = re.compile(rb'"itemCode"\s*:\s*"([^"]+)"')
+
+
 def _wards(s: Session, answer: Answer) -> Reading:
-    total, rows = listing(answer.body)
-    if total == 0:
+    glance(answer.body, "itemCode")
+    codes = _ITEM_CODE.findall(answer.body)
+    if not codes:
         raise WrongContentError(f"region {CITY_CODE} has no wards")
-    s.ward = text_of(rows[s.key % len(rows)].get("itemCode"))
+    s.ward = codes[s.key % len(codes)].decode()
     return OK
 
 

@@ -1,14 +1,12 @@
 """What one visitor of an OpenCPS portal knows, and how it asks."""
 
-import base64
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from loadtests.dialects.base import Answer, Call, Credentials, Reading, Service
+from loadtests.dialects.base import Credentials, Service
 from loadtests.dialects.encoding import FORM_TYPE, JSON_TYPE, Json, multipart_type, text_of
-from loadtests.dialects.people import Citizen, password
+from loadtests.dialects.people import Citizen, basic
 
 MAIN = "/o/rest/v2"
 MENUS = "/o/rest/v2_1"
@@ -18,33 +16,6 @@ PAYMENT = "/o/pgi"
 
 PAGE_ROWS = 15  # source: OpenCPS front end
 MINUTE_MS = 60_000
-
-OK = Reading("ok")
-
-Check = Callable[[Answer], Reading]
-
-
-class Exchange(NamedTuple):
-    """A request and what its answer means.
-
-    ``check`` reads an answer of status 200 or 201; ``lenient``, if any, reads every answer first
-    and may leave it to the common rules by returning None.
-    """
-
-    call: Call
-    check: Check
-    lenient: Callable[[Answer], Reading | None] | None = None
-
-
-class Moment(NamedTuple):
-    """When a request is made: the ``n``-th call of its endpoint within the session, from 0."""
-
-    n: int
-    request: int
-    attempt: int
-    bytes_up: int
-    now_ms: int
-    key: int
 
 
 class Part(NamedTuple):
@@ -167,8 +138,7 @@ class Session:
     @property
     def basic(self) -> str:
         """Value of the header that signs the user in."""
-        secret = password(self.credentials.user_secret, self.user_name)
-        return base64.b64encode(f"{self.user_name}:{secret}".encode()).decode()
+        return basic(self.credentials.user_secret, self.user_name)
 
     def reference(self, request: int) -> str:
         """Return the run reference of one request: what reconciliation looks for."""
@@ -210,3 +180,4 @@ class Session:
             note=self.dossier.note or text_of(row.get("applicantNote")),
         )
         self.template = self.dossier.template or self.template
+        self.agency = text_of(row.get("govAgencyCode")) or self.agency

@@ -20,15 +20,14 @@ from loadtests.dialects.opencps.dossiers import (
     of,
     part_of,
 )
-from loadtests.dialects.opencps.session import MAIN, Exchange, Moment, Part, Session
+from loadtests.dialects.opencps.session import MAIN, Part, Session
 from loadtests.dialects.papers import WRONG_TYPE, Paper, paper, usual_type
 from loadtests.dialects.people import CITY_CODE, enterprise
+from loadtests.dialects.visiting import Exchange, Moment, accepted_wrongly, refused
 from sim.streams import child_key
 
 SIZE_LIMIT_BYTES = 100 * 1024 * 1024
 """Largest file. # source: OpenCPS front end, 100 MB."""
-
-OK_STATUSES = (200, 201)
 
 
 def upload(s: Session, m: Moment) -> Exchange:
@@ -73,18 +72,7 @@ def upload_refused(s: Session, m: Moment) -> Exchange:
     is_large = m.bytes_up > SIZE_LIMIT_BYTES
     kind = usual_type(m.key) if is_large else WRONG_TYPE
     call = _upload_call(s, paper(kind, s.reference(m.request), m.bytes_up), part_of(s, m.n))
-    return Exchange(call, _accepted, _refused)
-
-
-_REFUSED_STATUSES = (400, 403, 413, 415)
-
-
-def _refused(answer: Answer) -> Reading | None:
-    return Reading("ok") if answer.status in _REFUSED_STATUSES else None
-
-
-def _accepted(_answer: Answer) -> Reading:
-    raise WrongContentError("a paper that must be refused was accepted")
+    return Exchange(call, accepted_wrongly, refused)
 
 
 # A whole dossier at once

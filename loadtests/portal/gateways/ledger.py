@@ -29,6 +29,9 @@ CREATE TABLE IF NOT EXISTS texts (
 ) WITHOUT ROWID;
 """
 
+LEDGER_FILE = "gateways.sqlite"
+"""Name of the file in the folder that a gateways' server or a portal is given."""
+
 AUDIT_LIMIT = 1000
 """Rows of one page of the audit."""
 

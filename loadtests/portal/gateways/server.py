@@ -5,10 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loadtests.portal.gateways.app import GatewayServer
-from loadtests.portal.gateways.ledger import Ledger
+from loadtests.portal.gateways.ledger import LEDGER_FILE, Ledger
 from sim.scenario.scenario import Scenario
 
-LEDGER_FILE = "gateways.sqlite"
 GRACE_S = 2  # a silent gateway would keep its callers for ever
 
 

@@ -175,7 +175,7 @@ def _run(settings: PortalSettings, started_s: float, stopping: threading.Event) 
     workers = sum(spec.workers for spec in job_specs(settings.scenario).values())
     database = open_database(settings.database, settings.data, pool=workers + SPARE_CONNECTIONS)
     key = settings.secrets.monitor_key
-    gateways = Gateways.connect(settings.scenario, settings.gateways, key)
+    gateways = Gateways.connect(settings.scenario, settings.gateways, key, settings.data)
     try:
         jobs = Jobs(settings.scenario, workplace(settings, database, gateways))
         recovered = jobs.recover()

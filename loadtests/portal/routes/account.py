@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Form, Header, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadtests.portal.accounts import (
@@ -44,6 +45,9 @@ class CaptchaForm(BaseModel):
     j_captcha_response: CodeText | None = None
 
 
+NO_CAPTCHA = CaptchaForm()
+
+
 class RegistrationForm(BaseModel):
     """Body of a registration, by the wire's names."""
 
@@ -65,10 +69,14 @@ def captcha(visit: CurrentVisit) -> Response:
     return Response(picture(), headers={"Cache-Control": "no-store"}, media_type="image/png")
 
 
-@router.post("/o/v1/opencps/login")
+@router.post(
+    "/o/v1/opencps/login",
+    response_class=PlainTextResponse,
+    responses={203: {"description": "Wrong captcha", "content": {"text/plain": {}}}},
+)
 def login(
     visit: CurrentVisit,
-    form: Annotated[CaptchaForm, Form()],
+    form: Annotated[CaptchaForm, Form()] = NO_CAPTCHA,
     authorization: Annotated[str, Header()] = "",
 ) -> Response:
     """Sign in with user name and password: the answer's text says what came of it.
@@ -118,8 +126,8 @@ def start_session(visit: Visit, user: SignedIn, answer: Response) -> None:
     answer.headers["userId"] = str(user.user_id)
 
 
-@router.get("/c/portal/logout")
-@router.post("/o/v1/opencps/logout")
+@router.get("/c/portal/logout", response_class=PlainTextResponse)
+@router.post("/o/v1/opencps/logout", response_class=PlainTextResponse)
 def logout(visit: CurrentVisit) -> Response:
     """End the session."""
     visit.world.accounts.sign_out(visit.request.cookies.get(COOKIE, ""))

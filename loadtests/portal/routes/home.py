@@ -5,6 +5,7 @@ import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from sqlalchemy import func, select
 
 from loadtests.portal.conventions import (
@@ -30,13 +31,13 @@ _PAGE = """<!DOCTYPE html><html lang="vi"><head><meta charset="utf-8">
 <p>Cổng mô phỏng: dữ liệu tổng hợp, không có người thật.</p></body></html>"""
 
 
-@router.get("/o/rest/v2/ping")
+@router.get("/o/rest/v2/ping", response_class=PlainTextResponse)
 async def ping() -> Response:
     """Say that the process lives; needs no thread and no database."""
     return Response("ok", media_type="text/plain")
 
 
-@router.get("/", response_class=Response)
+@router.get("/", response_class=HTMLResponse)
 async def home() -> Response:
     """Return the page a browser starts with."""
     return Response(_PAGE, media_type="text/html")

@@ -31,6 +31,7 @@ from loadtests.portal.store.models import Dossier
 from loadtests.portal.transitions import act
 from loadtests.portal.views import Json, file_view, state_of
 from loadtests.portal.visits import CurrentVisit, PortalRouter, Visit
+from loadtests.portal.waiting_citizens import provide, waiting_dossier
 from loadtests.portal.workflow import ENDS, next_actions
 
 router = PortalRouter(tags=["national"])
@@ -172,13 +173,16 @@ def _dossier_id(body: Mapping[str, Any]) -> int:
 @router.post(
     "/api/v1/submitting/upload-attachment",
     status_code=201,
-    openapi_extra=form_schema("dossierId!", "profileComponentId!", "referenceUid", file="file"),
+    openapi_extra=form_schema("dossierId", "profileComponentId!", "referenceUid", file="file"),
 )
 def upload(visit: CurrentVisit, form: FilesBody) -> Response:
-    """Upload one paper of a dossier; papers may follow until it is decided."""
+    """Upload one paper of a dossier; papers may follow until it is decided.
+
+    Without ``dossierId`` it is for the citizen's dossier that waits for papers.
+    """
     visit.signed_in()
     fields = Fields(form.fields)
-    dossier_id = fields.integer("dossierId")
+    dossier_id = fields.integer("dossierId") or _waiting_dossier_id(visit)
     part_no = fields.required("profileComponentId")
     if len(form.files) != 1:
         raise bad_request("file: exactly one file is expected")
@@ -190,6 +194,16 @@ def upload(visit: CurrentVisit, form: FilesBody) -> Response:
     paper = Paper(file.blob.keep(), name, name, part_no, reference_uid=reference)
     dossier = _open_dossier(visit, dossier_id)
     return ok(file_view(add_paper(visit.db, dossier, paper, visit.now)))
+
+
+def _waiting_dossier_id(visit: Visit) -> int:
+    user = visit.signed_in()
+    with visit.world.database.writing() as db:
+        provide(db, visit.world.rules, user, group_id_of(visit), visit.now)
+        dossier = waiting_dossier(db, user)
+    if dossier is None:
+        raise bad_request("dossierId: is required, no dossier of yours waits for papers")
+    return dossier.dossier_id
 
 
 def _open_dossier(visit: Visit, dossier_id: int) -> Dossier:

@@ -6,6 +6,7 @@ import urllib.parse
 from typing import Annotated, Any
 
 from fastapi import Query, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadtests.portal.accounts import COOKIE
@@ -97,7 +98,7 @@ def authenticate(visit: CurrentVisit, info: UserInfo) -> Response:
     return answer
 
 
-@router.post("/logout")
+@router.post("/logout", response_class=PlainTextResponse)
 def logout(visit: CurrentVisit) -> Response:
     """End the session."""
     visit.world.accounts.sign_out(visit.request.cookies.get(COOKIE, ""))

@@ -7,7 +7,15 @@ from sqlalchemy import Connection, insert
 
 from loadtests.portal.settings import PortalSettings
 from loadtests.portal.store.catalogue_rows import HOURS, Offer
-from loadtests.portal.store.models import Action, Assignment, Base, Dossier, DossierLog, User
+from loadtests.portal.store.models import (
+    Action,
+    Assignment,
+    Base,
+    Dossier,
+    DossierLog,
+    Payment,
+    User,
+)
 from loadtests.portal.store.warehouse import personal_number
 from loadtests.portal.workflow import RECEIVING, SAVED
 
@@ -57,12 +65,14 @@ def seed_backlog(
     of_agency: dict[str, list[Offer]] = {code: [] for code in agencies}
     for offer in offered:
         of_agency[offer.agency_code].append(offer)
-    dossiers, actions, logs, assignments = [], [], [], []
+    dossiers, actions, logs, assignments, payments = [], [], [], [], []
     for number in range(waiting):
         round_, officer = divmod(number, settings.officers)
         choices = of_agency[agencies[officer % len(agencies)]]
         sent_at = now - WAITED_S * (1 - number / waiting)
-        dossiers.append(_dossier(settings, number, choices[round_ % len(choices)], sent_at))
+        offer = choices[round_ % len(choices)]
+        dossiers.append(_dossier(settings, number, offer, sent_at))
+        payments.append(_payment(number, offer, sent_at))
         actions.append(_action(settings, number, sent_at))
         logs.append(_log(number, sent_at))
         assignments.append({"dossier_id": number + 1, "user_id": officer + 1, "at": sent_at})
@@ -71,6 +81,7 @@ def seed_backlog(
         (Action, actions),
         (DossierLog, logs),
         (Assignment, assignments),
+        (Payment, payments),
     ):
         _insert(connection, model, rows)
 
@@ -172,6 +183,16 @@ def _action(settings: PortalSettings, number: int, sent_at: float) -> Row:
         "from_status": SAVED.status,
         "to_step": RECEIVING.step,
         "at": sent_at,
+    }
+
+
+def _payment(number: int, offer: Offer, sent_at: float) -> Row:
+    return {
+        "dossier_id": number + 1,
+        "reference_uid": f"seed-payment-{number + 1:08d}",
+        "fee_vnd": offer.fee_vnd,
+        "created_at": sent_at,
+        "modified_at": sent_at,
     }
 
 
