@@ -136,13 +136,21 @@ class Conductor:
         if self._at_unix_s is None:
             self._fail(f"{reason} before the load began")
             return
+        try:
+            self._store()
+        except Exception as error:  # Locust would only log it
+            self.failure = f"the run could not be stored: {error!r}"
+            log.error("%s", self.failure)
+        finally:  # whatever goes wrong, nobody waits for ever
+            self.over.set()
+
+    def _store(self) -> None:
         ended_s = self.now_s()
         self._crew.end()
         self._monitor.save(self.order.folder)
         self._account(ended_s)
         if self.order.plan.collects:
             self._collect()
-        self.over.set()
 
     def _reset(self) -> None:
         self._tests += 1

@@ -145,6 +145,8 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
             _refuse(str(error))
         if order.plan.parent is not None:
             _end_with_parent(order.plan.parent)
+            # Who started this prints the verdict; Locust's own tables would drown it.
+            logging.getLogger("locust.stats_logger").disabled = True
         _one_user_per_worker(options, runner)
         crew = (
             (lambda take: Workers(runner, take))

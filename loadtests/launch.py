@@ -72,7 +72,11 @@ class Generator:
     bind_host, bind_port : str, int
         Where a master listens to such workers.
     web_port : int or None
-        Port of the web UI on this machine; None: none.
+        Port of the web UI; None: none.
+    web_host : str
+        Where the web UI listens.
+    has_web_login : bool
+        Whether it asks for a login.
     """
 
     processes: int = 1
@@ -80,6 +84,8 @@ class Generator:
     bind_host: str = "127.0.0.1"
     bind_port: int = 5557
     web_port: int | None = None
+    web_host: str = "127.0.0.1"
+    has_web_login: bool = False
 
 
 def share_secrets() -> None:
@@ -144,7 +150,8 @@ def locust_command(order: Order, generator: Generator) -> list[str]:
     if generator.web_port is None:
         command += ["--headless"]
     else:
-        command += ["--web-host", "127.0.0.1", "--web-port", str(generator.web_port)]
+        command += ["--web-host", generator.web_host, "--web-port", str(generator.web_port)]
+        command += ["--web-login"] if generator.has_web_login else []
     if generator.expected:
         command += ["--master", "--expect-workers", str(generator.expected)]
         command += ["--master-bind-host", generator.bind_host]

@@ -173,6 +173,7 @@ def _plan(ask: Ask, scenario: Scenario) -> Plan:
         raise LoadError(f"--smoke {ask.smoke_journey}: no such journey; there are {known}")
     return Plan(
         run=new_run_id(),
+        scenario=ask.scenario,
         overrides=tuple(ask.overrides),
         replication=ask.replication,
         host=ask.host.rstrip("/"),

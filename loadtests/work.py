@@ -38,6 +38,8 @@ class Plan(BaseModel):
 
     run: str
     """Run id, hex; dossiers carry ``hoso-<run>``."""
+    scenario: str
+    """What was asked for: a name or a file."""
     overrides: tuple[str, ...] = ()
     """``--set`` texts, already part of the scenario."""
     replication: int = 0

@@ -41,7 +41,9 @@ class Options(TypedDict):
     max_requests: int | None
     max_time: float | None
     web: bool
+    web_host: str
     web_port: int
+    web_login: bool
     database: str | None
     portal_workers: int
     portal_threads: int
@@ -95,7 +97,13 @@ class Options(TypedDict):
 @click.option("--max-requests", type=_positive, help="Stop after so many requests.")
 @click.option("--max-time", type=click.FloatRange(0, min_open=True), help="Stop after seconds.")
 @click.option("--web", is_flag=True, help="Start and watch it in a browser.")
+@click.option("--web-host", default="127.0.0.1", show_default=True, help="Where --web listens.")
 @click.option("--web-port", type=_positive, default=_WEB_PORT, show_default=True)
+@click.option(
+    "--web-login",
+    is_flag=True,
+    help="Open it only to HOSO_WEB_USER with HOSO_WEB_PASSWORD, both from the environment.",
+)
 @click.option("--database", metavar="URL", help="Of the stand-in: postgresql://user@host/name.")
 @click.option("--portal-workers", type=_positive, default=1, show_default=True)
 @click.option("--portal-threads", type=_positive, default=40, show_default=True)
@@ -167,12 +175,26 @@ def _load(given: Options) -> int:
     from sim.cli.terminal import load as load_scenario
 
     load_scenario(given["scenario"], given["overrides"])
+    if given["web"]:
+        _check_web_account(given)
     if given["host"] is not None:
         return _load_host(given, given["host"], is_ours=False)
     share_secrets()
     click.echo("starting the stand-in portal", err=True)
     with stand_in_portal(_stand_in(given), given["scenario"], given["overrides"]) as url:
         return _load_host(given, url, is_ours=True)
+
+
+def _check_web_account(given: Options) -> None:
+    import os
+
+    from loadtests.webui.account import account_for
+    from loadtests.work import LoadError
+
+    try:
+        account_for(given["web_host"], os.environ, has_login=given["web_login"])
+    except LoadError as error:
+        _stop(str(error), USAGE_WRONG)
 
 
 def _load_host(given: Options, url: str, *, is_ours: bool) -> int:
@@ -190,7 +212,9 @@ def _load_host(given: Options, url: str, *, is_ours: bool) -> int:
     if generator.expected:
         click.echo(f"start each worker by: {worker_command(generator)}", err=True)
     if generator.web_port is not None:
-        click.echo(f"web UI: http://127.0.0.1:{generator.web_port} (Ctrl-C ends)", err=True)
+        click.echo(
+            f"web UI: http://{generator.web_host}:{generator.web_port} (Ctrl-C ends)", err=True
+        )
     run_locust(order, generator)
     if generator.web_port is not None:
         return 0
@@ -310,6 +334,8 @@ def _generator(given: Options) -> "Generator":
         bind_host=given["bind_host"],
         bind_port=given["bind_port"],
         web_port=given["web_port"] if given["web"] else None,
+        web_host=given["web_host"],
+        has_web_login=given["web_login"],
     )
 
 

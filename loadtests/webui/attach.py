@@ -6,6 +6,7 @@ from locust.event import Events
 from locust.runners import Runner
 from locust.web import WebUI
 
+import os
 import shlex
 import sys
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import gevent
 
 from loadtests.driver import conductor_of
+from loadtests.webui.account import account_for
 from loadtests.webui.desk import Desk
-from loadtests.webui.login import account_for, guard
+from loadtests.webui.login import guard
 from loadtests.webui.pages import join_in, make_pages, show_tabs
-from loadtests.webui.wishes import FIELDS, Wish
-from loadtests.work import SCENARIO, LoadError, Order
+from loadtests.webui.wishes import FIELDS
+from loadtests.work import LoadError
 from sim.exit_codes import USAGE_WRONG
 from sim.scenario import shipped_scenarios
 
@@ -73,13 +75,12 @@ class _StartForm:
 
 def _open(environment: Environment, runner: Runner, web_ui: WebUI) -> Desk:
     """Add everything of this package to a web UI that is not yet open."""
-    account = account_for(web_ui)
+    account = account_for(web_ui.host, os.environ, has_login=web_ui.web_login)
     conductor = conductor_of(environment)
     assert conductor is not None
     options: Any = environment.parsed_options
     environment.host = conductor.order.plan.host
-    wish = _wish_of(conductor.order, options.scenario)
-    desk = Desk(conductor, runner, wish, options.authorisation)
+    desk = Desk(conductor, runner, options.authorisation)
     pages = make_pages(web_ui, desk, (options.web_base_path or "").rstrip("/"))
     if account is not None:
         guard(web_ui, account, pages)
@@ -94,16 +95,3 @@ def _open(environment: Environment, runner: Runner, web_ui: WebUI) -> Desk:
     environment.events.quitting.add_listener(lambda **_: desk.close())
     desk.open()
     return desk
-
-
-def _wish_of(order: Order, scenario: str | None) -> Wish:
-    """Return what an order that was given was made for."""
-    plan, window = order.plan, order.scenario.window
-    is_shorter = plan.max_time_s < window.duration_s + window.drain_s
-    return Wish(
-        # A working folder does not say where its scenario came from, but holds it.
-        scenario=scenario or str(order.folder / SCENARIO),
-        overrides=plan.overrides if scenario else (),
-        replication=plan.replication,
-        max_time_s=plan.max_time_s if is_shorter else None,
-    )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import gevent
 
 from loadtests.conductor import BY_HAND, Conductor
+from loadtests.webui.aside import judged, prepared
 from loadtests.webui.figures import (
     UNKNOWN,
     Row,
@@ -20,10 +21,9 @@ from loadtests.webui.figures import (
     trust_rows,
 )
 from loadtests.webui.forecast import Forecast
-from loadtests.webui.stored import stored_of
-from loadtests.webui.wishes import Wish, order_of
+from loadtests.webui.wishes import Wish
 from loadtests.work import LoadError
-from sim.results import ResultsError, Run
+from sim.results import Run
 
 _EVERY_S = 1.0
 _ENDING_S = 90.0
@@ -41,8 +41,6 @@ class Desk:
         Runs the tests.
     runner : Runner
         Locust's.
-    wish : Wish
-        What the load test was started with.
     authorisation : str or None
         File with the permission to load the host.
 
@@ -54,10 +52,8 @@ class Desk:
         What the run of the last test says; None while there is none.
     """
 
-    def __init__(
-        self, conductor: Conductor, runner: Runner, wish: Wish, authorisation: str | None
-    ) -> None:
-        self.wish = wish
+    def __init__(self, conductor: Conductor, runner: Runner, authorisation: str | None) -> None:
+        self.wish = Wish.of_order(conductor.order)
         self.stored: Stored | None = None
         self._conductor = conductor
         self._runner = runner
@@ -176,12 +172,7 @@ class Desk:
             gevent.sleep(0.1)
 
     def _renew(self, wish: Wish) -> None:
-        """Draw what is asked for, in a thread: the UI goes on."""
-        order = (
-            gevent.get_hub()
-            .threadpool.spawn(order_of, wish, self._given, self._authorisation)
-            .get()
-        )
+        order = prepared(wish, self._given, self._authorisation)
         self.wish = wish
         self._conductor.take(order)
         self._forecast.begin(order.folder)
@@ -193,17 +184,18 @@ class Desk:
             self._forecast.look()
             if conductor.live is not self._live:
                 self._live, self._series, self.stored = conductor.live, Series(), None
+                if self._forecast.is_missing:
+                    self._forecast.begin(conductor.order.folder)
             self._series.add(conductor.live, conductor.queue_age_s)
             if conductor.run is not self._told:
                 self._judge(conductor.run)
 
     def _judge(self, run: Run | None) -> None:
-        """Learn what a run says, in a thread."""
         self.stored = None
         try:
             if run is not None:
-                self.stored = gevent.get_hub().threadpool.spawn(stored_of, run).get()
-        except ResultsError as error:
+                self.stored = judged(run)
+        except LoadError as error:
             log.error("%s", error)
         self._told = run
 

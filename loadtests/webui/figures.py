@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import JsonValue, TypeAdapter
+
 from loadtests.live import EndpointFigures, LiveView
 from loadtests.prediction import Predicted
 from loadtests.trust import MAX_CPU_SHARE, MAX_LATENESS_P99_S
@@ -128,6 +130,11 @@ class Stored:
     reasons: tuple[str, ...]
     answer: str
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, JsonValue]) -> "Stored":
+        """Return it from JSON."""
+        return TypeAdapter(cls).validate_python(values)
+
 
 def stored_rows(stored: Stored) -> list[Row]:
     """Return where a run is stored, and what it says."""
@@ -170,11 +177,11 @@ def trust_rows(live: LiveView, lost: Sequence[str] = ()) -> list[Row]:
         _trust_row("sessions dropped", totals.dropped, "none", totals.dropped == 0),
         _trust_row("workers lost", ", ".join(lost) or 0, "none", not lost),
     ]
+    if totals.requests == 0:
+        return [_told_row("the measurement", "nothing measured yet"), *rows]
     is_good = all(row["verdict"] == "good" for row in rows)
     verdict = "trustworthy so far" if is_good else "untrustworthy"
-    if totals.requests == 0:
-        verdict = "nothing measured yet"
-    return [_told_row("the measurement", verdict), *rows]
+    return [_trust_row("the measurement", verdict, "", is_good), *rows]
 
 
 def _told_row(figure: str, value: str) -> Row:

@@ -34,6 +34,11 @@ class Forecast:
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none, and none on its way."""
+        return not self.endpoints and self._process is None
+
     def begin(self, folder: Path) -> None:
         """Predict the trace in a working folder; what was predicted before is forgotten."""
         self.close()
@@ -54,6 +59,8 @@ class Forecast:
         code, self._process = self._process.returncode, None
         if code == 0:
             self._read()
+        elif not self._folder.is_dir():
+            self.note = "the load test ended before its simulation did"
         else:
             self.note = f"the simulation failed: {_last_line(self._folder / _LOG)}"
             log.warning("%s", self.note)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-import gevent
 from flask import Blueprint, jsonify, make_response, request, send_file, stream_with_context
 from flask import Response as Answer
 from werkzeug.wrappers import Response
 
+from loadtests.webui.archive import zipped
+from loadtests.webui.aside import report_of
 from loadtests.webui.desk import Desk
-from loadtests.webui.stored import report_of, zipped
 from loadtests.work import LoadError
 
 PREDICTION, TRUST = "hoso-prediction", "hoso-trust"
@@ -29,7 +29,7 @@ class _Guard(Protocol):
 
 _CHARTS = Path(__file__).with_name("charts.html")
 _NOT_YET = "No run is stored yet: it is when the load test has ended."
-_NOT_FOUND, _FORBIDDEN = 404, 403
+_FORBIDDEN, _NOT_FOUND, _FAILED = 403, 404, 500
 
 _COLUMNS = {
     PREDICTION: {
@@ -83,9 +83,10 @@ def make_pages(web_ui: WebUI, desk: Desk, base_path: str) -> Blueprint:
         run = desk.run
         if run is None:
             return make_response(_NOT_YET, _NOT_FOUND)
-        # In a thread: drawing takes seconds, and the UI goes on.
-        path = gevent.get_hub().threadpool.spawn(report_of, run).get()
-        return send_file(path.absolute(), max_age=0)
+        try:
+            return send_file(report_of(run).absolute(), max_age=0)
+        except LoadError as error:
+            return make_response(str(error), _FAILED)
 
     return pages
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import JsonValue, TypeAdapter
+
 from loadtests.dialects import services_of
 from loadtests.monitor import KEY_VARIABLE
 from loadtests.ordering import Ask, make_order
-from loadtests.work import LoadError, Order
+from loadtests.work import LoadError, Order, Plan
 from sim.demand import catalogue_of
 from sim.scenario.scenario import Scenario
 
@@ -41,6 +43,23 @@ class Wish:
     max_time_s: float | None = None
 
     @classmethod
+    def of_order(cls, order: Order) -> "Wish":
+        """Return what an order was made for."""
+        plan, window = order.plan, order.scenario.window
+        is_shorter = plan.max_time_s < window.duration_s + window.drain_s
+        return cls(
+            scenario=plan.scenario,
+            overrides=plan.overrides,
+            replication=plan.replication,
+            max_time_s=plan.max_time_s if is_shorter else None,
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, JsonValue]) -> "Wish":
+        """Return what ``dataclasses.asdict`` gave, after JSON."""
+        return TypeAdapter(cls).validate_python(values)
+
+    @classmethod
     def from_form(cls, form: Mapping[str, str], before: "Wish") -> "Wish":
         """Return what a form asks for; what it leaves out is as before.
 
@@ -57,15 +76,17 @@ class Wish:
         )
 
 
-def order_of(wish: Wish, given: Order, authorisation: str | None) -> Order:
+def order_of(wish: Wish, plan: Plan, known: Scenario, authorisation: str | None) -> Order:
     """Return the order of a wish, drawn and saved in a folder of its own.
 
     Parameters
     ----------
     wish : Wish
         What is asked for.
-    given : Order
+    plan : Plan
         What the load test was started with; whatever a wish does not say is taken from it.
+    known : Scenario
+        What a stand-in portal was started with.
     authorisation : str, optional
         File with the permission to load the host.
 
@@ -74,7 +95,6 @@ def order_of(wish: Wish, given: Order, authorisation: str | None) -> Order:
     LoadError
         When the wish cannot be fulfilled; its text tells why.
     """
-    plan = given.plan
     order = make_order(
         Ask(
             scenario=wish.scenario,
@@ -93,7 +113,7 @@ def order_of(wish: Wish, given: Order, authorisation: str | None) -> Order:
         )
     )
     if KEY_VARIABLE in os.environ:
-        _check_catalogue(order, given.scenario)
+        _check_catalogue(order, known)
     return order
 
 

@@ -96,7 +96,7 @@ _EXECUTION_OPTIONS = (
     click.option(
         "--engine",
         type=click.Choice(ENGINES),
-        default="simpy",
+        default="compiled",
         show_default=True,
         help="The compiled kernel, or the SimPy model it is the twin of: the same records.",
     ),

@@ -12,7 +12,7 @@ from sim.scenario.scenario import Scenario
 
 EngineName = Literal["compiled", "simpy"]
 
-DEFAULT_ENGINE: EngineName = "simpy"
+DEFAULT_ENGINE: EngineName = "compiled"
 """SimPy's model is the readable reference; the compiled one is its fast twin."""
 
 Tell = Callable[[str], None]

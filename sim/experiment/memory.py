@@ -20,13 +20,13 @@ _CGROUP_LIMITS = (
 
 PROCESS_BYTES: dict[EngineName, float] = {
     "simpy": 180e6,  # source: measured, NumPy, PyArrow and the model loaded
-    "compiled": 300e6,  # assumption: Numba and its compiled code besides
+    "compiled": 300e6,  # source: measured, Numba and the kernel besides
 }
 """Memory of a process before its first request."""
 
 REQUEST_BYTES: dict[EngineName, float] = {
     "simpy": 380.0,  # source: measured on peak-hour, 345 from 62 to 288 thousand requests
-    "compiled": 420.0,  # assumption: not less than the reference
+    "compiled": 330.0,  # source: measured there, 293 from 0.29 to 2.2 million requests
 }
 """Memory of a request while its replication is simulated whole and stored."""
 

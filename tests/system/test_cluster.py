@@ -103,7 +103,7 @@ def digests(run: Run) -> list[str]:
 
 
 def stored(root: Path) -> int:
-    with RunWriter.resume_or_create(root, question()) as writer:
+    with RunWriter.resume_or_create(root, question(), engine="simpy") as writer:
         return len(writer.replications)
 
 

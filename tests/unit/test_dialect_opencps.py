@@ -23,6 +23,7 @@ from loadtests.dialects import (
 from loadtests.dialects.opencps import OpencpsDialect
 from loadtests.dialects.opencps.officers import OTHER_AGENCY_SHARE
 from loadtests.dialects.people import password
+from sim.demand import catalogue_of
 from sim.scenario import Scenario, load_scenario, shipped_scenarios
 
 SCENARIO = load_scenario("haiphong-2024")
@@ -496,6 +497,19 @@ def test_a_dossier_that_moved_on_can_be_taken_again() -> None:
     assert told is not None
     assert (told.kind, told.dossier, told.detail) == ("action", "1", code)
     assert officer_at(of, 2, 1)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4, 6])
+def test_no_officer_works_for_two_processes(processes: int) -> None:
+    of = make_dialect("opencps", SCENARIO, RUN, Credentials("s", officers=400))
+    assert isinstance(of, OpencpsDialect)
+    agencies = set(catalogue_of(SCENARIO).services.agency)
+    seen: dict[str, int] = {}
+    for agency in agencies:
+        for session in range(1000):
+            officer = of.officer(session, Service("1", agency=agency))
+            assert seen.setdefault(officer, session % processes) == session % processes
+    assert len(seen) > len(agencies)
 
 
 def test_an_action_that_leads_elsewhere_has_failed() -> None:

@@ -132,7 +132,7 @@ def digests(run: Run) -> list[str]:
 
 def stored(root: Path) -> tuple[int, ...]:
     """Replications an interrupted experiment left behind."""
-    with RunWriter.resume_or_create(root, scenario()) as writer:
+    with RunWriter.resume_or_create(root, scenario(), engine="compiled") as writer:
         return writer.replications
 
 
@@ -208,7 +208,7 @@ def test_the_same_command_goes_on_and_gives_the_run_it_would_have_given(tmp_path
 
 
 def test_finished_replications_do_not_run_again(tmp_path: Path) -> None:
-    with RunWriter.resume_or_create(tmp_path, scenario()) as writer:
+    with RunWriter.resume_or_create(tmp_path, scenario(), engine="compiled") as writer:
         for replication in range(3):
             writer.add(replication, answered(scenario(), replication))
     run = run_experiment(scenario(), results_root=tmp_path, processes=1, simulate=forbidden)
@@ -320,3 +320,22 @@ def test_a_worker_of_another_version_is_refused(
         run_experiment(
             scenario(), results_root=tmp_path, processes=1, simulate=answered, engine="simpy"
         )
+
+
+def test_replications_in_pieces_give_the_files_of_whole_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = scenario(replications=2)
+    whole = run_experiment(asked, results_root=tmp_path / "a", processes=1)
+    monkeypatch.setattr("sim.experiment.replications.sessions_at_once", lambda *_: 150)
+    pieces = run_experiment(asked, results_root=tmp_path / "b", processes=1)
+    assert digests(pieces) == digests(whole)
+    assert pieces.manifest.engine == "compiled"
+
+
+def test_pieces_need_a_folder_to_be_stored_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.experiment.replications.sessions_at_once", lambda *_: 150)
+    with pytest.raises(ExperimentError, match="share that folder"):
+        run_experiment(scenario(), results_root=tmp_path, executor=Elsewhere())

@@ -53,7 +53,7 @@ def test_less_memory_means_smaller_pieces() -> None:
     assert all(piece is not None and FEWEST_SESSIONS <= piece < sessions for piece in pieces)
 
 
-@pytest.mark.parametrize(("engine", "memory"), [("compiled", 0.5), ("simpy", 4)])
+@pytest.mark.parametrize(("engine", "memory"), [("compiled", 0.4), ("simpy", 4)])
 def test_what_does_not_fit_at_all_says_what_it_takes(engine: str, memory: float) -> None:
     large = question("demand.dossiers_per_year=1e8")
     with pytest.raises(ExperimentError, match=r"takes .* GB, there are .* GB .*execution\.memory"):

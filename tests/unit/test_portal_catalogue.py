@@ -1,10 +1,16 @@
 """The stand-in portal's catalogue: facets, search, detail, dictionaries, and its conventions."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from starlette.testclient import TestClient
+
+from loadtests.portal.app import make_app
+from loadtests.portal.seed import seed
+from loadtests.portal.store import open_database
 
 REST = "/o/rest/v2"
 
@@ -66,6 +72,27 @@ def test_search_ignores_case_and_accents(client: TestClient) -> None:
 def test_wildcards_and_sql_in_a_search_are_text(client: TestClient, keyword: str) -> None:
     assert get(client, "/serviceinfos", keyword=keyword)["total"] == 0
     assert get(client, "/serviceinfos")["total"] == 10
+
+
+@pytest.mark.parametrize(("slow_modes", "statements"), [((), 0), (("service-counts",), 10)])
+def test_the_slow_mode_counts_offers_service_by_service(
+    small_settings: Any, tmp_path: Path, slow_modes: tuple[str, ...], statements: int
+) -> None:
+    settings = small_settings(tmp_path, slow_modes=frozenset(slow_modes), tracks_reads=False)
+    database = open_database(None, tmp_path)
+    seed(settings, database)
+    client = TestClient(make_app(settings, database))
+    counts: list[str] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_c: Any, _u: Any, statement: str, *_: Any) -> None:
+        if "count" in statement and "service_configs" in statement:
+            counts.append(statement)
+
+    get(client, "/serviceinfos", agency="H24.01", start=0, end=15)
+    database.close()
+
+    assert len(counts) == statements
 
 
 def test_facets_count_every_service_once(client: TestClient) -> None:

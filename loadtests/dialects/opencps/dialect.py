@@ -270,7 +270,18 @@ class OpencpsDialect:
         agencies = max(1, len(self._agencies))
         agency = self._agencies.get(service.agency, session % agencies)
         colleagues = max(1, (self._credentials.officers - agency + agencies - 1) // agencies)
-        return officer_user_name(agency + session % colleagues * agencies)
+        return officer_user_name(agency + session % _even(colleagues) * agencies)
+
+
+def _even(colleagues: int) -> int:
+    """Return how many of them work, so that none works for two of 2, 3, 4 or 6 processes.
+
+    A process has the sessions of one remainder; two of them would take the same dossier.
+    """
+    for multiple in (12, 4, 2):
+        if colleagues >= multiple:
+            return colleagues // multiple * multiple
+    return 1
 
 
 def opencps_dialect(

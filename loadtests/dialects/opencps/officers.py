@@ -27,8 +27,9 @@ _OTHER_AGENCY_STEP = "210"
 OTHER_AGENCY_SHARE = 0.2
 """Chance that another agency is asked where it can be.
 
-Derived: a dossier takes five actions of officers on its straight way and 5.5 in all; each detour
-adds two, and after it the choice is there again: 2 p / (1 - p) = 0.5.
+Derived: a dossier takes five actions of officers on its straight way, and officers come 5.5 times
+for each dossier filed online, because they also work on those of the desk, which a load test does
+not file. Each detour adds two actions, and after it the choice is there again: 2 p / (1 - p) = 0.5.
 """
 
 _REMEMBERED = 10_000

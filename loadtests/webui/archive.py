@@ -1,4 +1,4 @@
-"""The run that a test has left: judged, as one archive, as a report."""
+"""A folder as one archive, streamed."""
 
 import io
 import zipfile
@@ -6,30 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadtests.gates import judge_run
-from loadtests.webui.figures import Stored
-from sim.results import Run
-
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-REPORT = "report.html"
-
 _PIECE_BYTES = 1 << 18
-
-
-def stored_of(run: Run) -> Stored:
-    """Return what a run says; reads its records."""
-    result = judge_run(run)
-    return Stored(str(run.path), result.trust.is_given, result.trust.reasons, result.sentence)
-
-
-def report_of(run: Run) -> Path:
-    """Return the run's report; it is written first where it is missing."""
-    from sim.report import write_report
-
-    path = run.path / REPORT
-    return path if path.is_file() else write_report([run], path)
 
 
 def zipped(folder: Path) -> Iterator[bytes]:
