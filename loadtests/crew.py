@@ -341,8 +341,15 @@ def _of_member(
 class Worker:
     """The worker's end of :class:`Workers`."""
 
-    def __init__(self, runner: WorkerRunner, hear: Callable[[Heard], None] | None = None) -> None:
+    def __init__(
+        self,
+        runner: WorkerRunner,
+        hear: Callable[[Heard], None] | None = None,
+        *,
+        may_share: bool = True,
+    ) -> None:
         self._runner = runner
+        self._may_share = may_share
         self._hear = hear
         self._carrier: Carrier | None = None
         self._folder: Path | None = None
@@ -383,7 +390,7 @@ class Worker:
         try:
             # In a thread: the heartbeat to the master goes on while the demand is drawn.
             order, is_shared = gevent.get_hub().threadpool.spawn(_order_of, msg.data).get()
-            self._folder = order.folder if is_shared else None
+            self._folder = order.folder if is_shared and self._may_share else None
             self._through.clear()
             self._carrier = Carrier(order, msg.data["index"], msg.data["workers"], self._hear)
         except Exception as error:  # whatever it is, the master must hear of it

@@ -135,7 +135,9 @@ def _on_init(environment: Environment, runner: Runner, **_: Any) -> None:
         )
 
     if isinstance(runner, WorkerRunner):
-        driver: Driver = CarryingDriver(Worker(runner, hear))
+        driver: Driver = CarryingDriver(
+            Worker(runner, hear, may_share=not options.no_shared_folder)
+        )
         if options.processes:
             _end_with_parent(os.getppid())
     else:

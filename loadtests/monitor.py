@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.results import LEVELS, ResultsError, written_whole
+from sim.scenario.metric_names import station_names
 from sim.scenario.scenario import Scenario
 
 PATH = "/o/hoso/monitor"
@@ -53,6 +54,8 @@ class MonitorLog:
 
     def __init__(self, scenario: Scenario) -> None:
         self._workers = {name: job.workers for name, job in scenario.portal.jobs.items()}
+        known = set(station_names(scenario.portal))
+        self._pools = {block: name for block, name in _POOLS.items() if name in known}
         self._stations: list[str] = []
         self._rows = array("d")
         self._waiting = 0.0
@@ -71,14 +74,16 @@ class MonitorLog:
         t_s : float
             When, s from the epoch.
         reading : mapping
-            The answer of the portal's monitor; what it does not say is left out.
+            The answer of the portal's monitor; what it does not say is left out, and no levels are
+            kept of what the scenario does not have.
         """
         self._waiting = 0.0
         for name, job in _blocks(reading.get("jobs")):
             self._waiting += _number(job, "queue", 0.0) + _number(job, "busy", 0.0)
             self._ages[name] = _number(job, "age_s", 0.0)
-            self._append(t_s, name, job, float(self._workers.get(name, 1)))
-        for block, station in _POOLS.items():
+            if name in self._workers:
+                self._append(t_s, name, job, float(self._workers[name]))
+        for block, station in self._pools.items():
             for _, pool in _blocks({block: reading.get(block)}):
                 self._append(t_s, station, pool, _number(pool, "capacity", _UNKNOWN))
 

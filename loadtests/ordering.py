@@ -54,6 +54,10 @@ LOCUST_OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "JOURNEY",
         "help": "Every service once instead, gently.",
     },
+    "--no-shared-folder": {
+        "action": "store_true",
+        "help": "Of a worker: send what was recorded, even where the master's folder is seen.",
+    },
     "--results": {"default": "results", "metavar": "FOLDER", "help": "Folder of the runs."},
     "--authorisation": {
         "metavar": "FILE",

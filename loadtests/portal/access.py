@@ -1,6 +1,7 @@
 """Who may see or change a dossier."""
 
 import hmac
+from collections.abc import Callable
 
 from loadtests.portal.conventions import (
     is_tracking_key,
@@ -79,6 +80,41 @@ def writable_dossier(visit: Visit, dossier_id: int) -> Dossier:
     if not _concerns(visit, dossier):
         raise not_allowed()
     return dossier
+
+
+def confidential_dossier(visit: Visit, dossier_id: int) -> Dossier:
+    """Return a dossier for its papers and payments: to its owner or an officer of its agency.
+
+    A tracking key is no secret: whoever follows a dossier by it does not get to see these.
+
+    Raises
+    ------
+    WireError
+        203, 401, 403 as of ``readable_dossier``.
+    """
+    return writable_dossier(visit, dossier_id)
+
+
+def check_before_keeping(
+    visit: Visit, find: Callable[[Visit, int], Dossier], dossier_id: int
+) -> None:
+    """Let a dossier's rules refuse a file while nothing of it is kept yet.
+
+    Keeping waits for the disk, which no writing transaction may do; the rules are asked again in
+    the transaction that writes the row.
+
+    Parameters
+    ----------
+    visit : Visit
+        The request, at its begin.
+    find : callable
+        Returns the dossier or raises; only reads.
+    dossier_id : int
+        For which dossier the file is.
+    """
+    visit.begin_reading()
+    find(visit, dossier_id)
+    visit.begin_writing()
 
 
 def desk_dossier(visit: Visit, dossier_id: int) -> Dossier:

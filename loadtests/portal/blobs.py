@@ -66,10 +66,14 @@ class IncomingBlob:
         while len(view):
             view = view[self._file.write(view) or 0 :]
 
+    def close(self) -> None:
+        """Hold no descriptor any longer: it has arrived, and others of its request may follow."""
+        self._file.close()
+
     def keep(self) -> StoredBlob:
         """Flush it to the disk and give it its name; it survives a crash from here on."""
-        os.fsync(self._file.fileno())
         self._file.close()
+        _flush(self._path)
         sha256 = self._hash.hexdigest()
         self._store.adopt(self._path, sha256)
         return StoredBlob(sha256, self._size_bytes)
@@ -129,9 +133,9 @@ class BlobStore:
         target = self.path(sha256)
         if not target.parent.exists():
             target.parent.mkdir(exist_ok=True)
-            _flush_folder(self._folder)
+            _flush(self._folder)
         path.replace(target)
-        _flush_folder(target.parent)
+        _flush(target.parent)
 
     def is_whole(self, sha256: str, size_bytes: int) -> bool:
         """Tell whether the file is there and its bytes still have that hash and length."""
@@ -175,8 +179,9 @@ class BlobStore:
         return count
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,10 +1,11 @@
 """How the OpenCPS dialect says things: errors, lists, dates, keys; the same on every route.
 
 Statuses. 203 not signed in, or a wrong captcha or secret; 401 with body code 203 not allowed; 403
-every other refusal by a rule, with the reason in ``description``; 405 an action that the dossier's
-step does not permit, and unknown methods; 400 what cannot be read as the route's parameters at all
-(the published server answers such requests with an error page; a status of its own lets a client
-tell a wrong request from a refused one); 413 too large; 503 too busy; 504 no connection in time.
+every other refusal by a rule, with the reason in ``description``; 404 no such address; 405 an
+action that the dossier's step does not permit, and unknown methods; 400 what cannot be read as the
+route's parameters at all (the published server answers such requests with an error page; a status
+of its own lets a client tell a wrong request from a refused one); 413 too large; 414 too long a
+path; 503 too busy; 504 no connection in time.
 """
 
 import datetime as dt
@@ -102,6 +103,11 @@ def too_large(limit_bytes: int) -> WireError:
     )
 
 
+def uri_too_long(limit: int) -> WireError:
+    """Return 414: the path is longer than any route's."""
+    return WireError(414, 414, "URI Too Long.", f"A path has at most {limit} characters.")
+
+
 def gateway_failed(description: str) -> WireError:
     """Return 403: a service of somebody else did not answer well."""
     return business_error(description)
@@ -116,8 +122,10 @@ ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
         400: "Cannot be read",
         401: "Not allowed",
         403: "Refused by a rule",
+        404: "Nothing at this address",
         405: "Not possible at this step",
         413: "Too large",
+        414: "The path is too long",
         503: "Too busy",
         504: "No connection in time",
     }.items()

@@ -1,4 +1,4 @@
-"""What stands before the routes: body limits, unreadable characters, an optional front door."""
+"""What stands before the routes: limits of path and body, NUL, an optional front door."""
 
 import logging
 import re
@@ -8,11 +8,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loadtests.portal.conventions import WireError, bad_request, too_large
+from loadtests.portal.conventions import WireError, bad_request, too_large, uri_too_long
 from loadtests.portal.settings import PortalSettings
 from loadtests.portal.uploads import DRAIN_FACTOR
 
 logger = logging.getLogger(__name__)
+
+MAX_PATH_LENGTH = 4000
+"""Characters. # assumption: above every path; fewer digits than Python reads as a number, 4300."""
 
 _UNREADABLE = re.compile(rb"%00", re.IGNORECASE)
 _MULTIPART_ROOM_BYTES = 1_000_000
@@ -40,12 +43,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _UNREADABLE.search(scope["query_string"]) or "\x00" in scope["path"]:
-            answer = bad_request("A NUL character is not text.").answer()
-            await answer(scope, receive, send)
-            return
         limit = self._limit(Headers(scope=scope))
         try:
+            _check_address(scope)
             limited = _Limited(receive, Headers(scope=scope), limit)
         except WireError as refusal:
             await refusal.answer()(scope, receive, send)
@@ -57,6 +57,14 @@ class Guard:
         if headers.get("content-type", "").lower().startswith("multipart/"):
             return DRAIN_FACTOR * self._settings.max_upload_bytes + _MULTIPART_ROOM_BYTES
         return self._settings.max_form_bytes
+
+
+def _check_address(scope: Scope) -> None:
+    """Refuse a path that no route has, or a query that no database takes."""
+    if len(scope["path"]) > MAX_PATH_LENGTH:
+        raise uri_too_long(MAX_PATH_LENGTH)
+    if _UNREADABLE.search(scope["query_string"]) or "\x00" in scope["path"]:
+        raise bad_request("A NUL character is not text.")
 
 
 class _Limited:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FIELD_LIMIT_BYTES = 1 << 20
 """Longest text field; the longest e-form is 30 kB. # assumption"""
+FIELDS_LIMIT_BYTES = 2_000_000
+"""Text of all fields of one request together. # source: Tomcat, maxPostSize default of 2 MB"""
 MAX_PARTS = 200
 """Most fields and files of one request: 50 papers with a few fields each. # assumption"""
 DRAIN_FACTOR = 2
@@ -107,6 +109,7 @@ class FormReader:
         self._file: IncomingFile | None = None
         self._name = ""
         self._text = bytearray()
+        self._text_bytes = 0
         self._is_complete = False
         self._parser = MultipartParser(_boundary(content_type), self._callbacks())
 
@@ -179,17 +182,25 @@ class FormReader:
     def _data(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
         if self._file is None:
-            if len(self._text) + len(piece) > FIELD_LIMIT_BYTES:
-                raise UploadError(f"field {self._name} is longer than {FIELD_LIMIT_BYTES} bytes")
-            self._text += piece
+            self._take_text(piece)
         elif self._file.blob.size_bytes + len(piece) > self._file_limit_bytes:
             self._file.too_large = True
         elif not self._file.too_large:
             self._file.blob.write(piece)
 
+    def _take_text(self, piece: bytes) -> None:
+        self._text_bytes += len(piece)
+        if self._text_bytes > FIELDS_LIMIT_BYTES:
+            raise UploadError(f"the fields are longer than {FIELDS_LIMIT_BYTES} bytes together")
+        if len(self._text) + len(piece) > FIELD_LIMIT_BYTES:
+            raise UploadError(f"field {self._name} is longer than {FIELD_LIMIT_BYTES} bytes")
+        self._text += piece
+
     def _end(self) -> None:
         if self._file is None:
             self.form.fields[self._name] = _text(bytes(self._text))
+        else:
+            self._file.blob.close()
 
     def _complete(self) -> None:
         self._is_complete = True

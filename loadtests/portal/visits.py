@@ -229,7 +229,7 @@ class PortalRouter(APIRouter):
         """Add a route; a plain function gets its thread and transaction."""
         if not inspect.iscoroutinefunction(endpoint):
             if inspect.signature(endpoint, eval_str=True).return_annotation is str:
-                options.setdefault("response_class", PlainTextResponse)
+                options["response_class"] = PlainTextResponse
             endpoint = _in_thread(endpoint)
             options["response_model"] = None
         super().add_api_route(path, endpoint, **options)

@@ -22,6 +22,9 @@ UNKNOWN = "-"
 SERIES_POINTS = 3600
 """So many seconds of charts are kept; an older second is dropped."""
 
+_LEAST_S = 0.5
+"""Rates over less than this would be noise: the last piece of a test covers a moment only."""
+
 _MS = 1000.0
 
 
@@ -233,11 +236,11 @@ class Series:
         self._before = (0.0, 0, 0)
 
     def add(self, live: LiveView, queue_age_s: Mapping[str, float]) -> None:
-        """Take the state of this second; a second without news from the workers is left out."""
+        """Take the state of this second; without a second's worth of news it is left out."""
         totals = live.totals()
         t_s, arrived, requests = self._before
         span_s = totals.t_s - t_s
-        if span_s <= 0.0:
+        if span_s < _LEAST_S:
             return
         p50_s, p95_s, p99_s = live.recent_quantiles_s((0.5, 0.95, 0.99))
         self._points.append(

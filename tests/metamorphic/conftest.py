@@ -10,9 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from sim.compiled import simulate as compiled_engine
 from sim.demand.trace import TOGETHER, WHILE_SYNCING, Trace
-from sim.engine import simulate as simpy_engine
 from sim.results import Records
 from sim.scenario.scenario import Scenario
 
@@ -246,19 +244,19 @@ asks = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="session")
-def cases(scenario_dict, trace_of, simulate) -> Callable[..., st.SearchStrategy[Case]]:
-    """Return the strategy of cases on one engine; its arguments narrow them."""
-    return _cases(scenario_dict, trace_of, simulate)
+def cases(cases_on, simulate) -> Callable[..., st.SearchStrategy[Case]]:
+    """Return the strategy of cases on each engine; its arguments narrow them."""
+    return cases_on(simulate)
 
 
 @pytest.fixture(scope="session")
-def twin_cases(scenario_dict, trace_of) -> Callable[..., st.SearchStrategy[Case]]:
-    """Return the strategy of cases whose records are those of both engines."""
+def cases_on(scenario_dict, trace_of) -> Callable[..., Callable[..., st.SearchStrategy[Case]]]:
+    """Return a function of what simulates: the strategy of cases whose records it makes."""
 
-    def both(*args: Any) -> tuple[Records, Records]:
-        return simpy_engine(*args), compiled_engine(*args)
+    def cases_on(simulate: Callable[..., Any]) -> Callable[..., st.SearchStrategy[Case]]:
+        return _cases(scenario_dict, trace_of, simulate)
 
-    return _cases(scenario_dict, trace_of, both)
+    return cases_on
 
 
 def _cases(

@@ -1,10 +1,20 @@
 """The compiled engine is the SimPy model's twin: the same records, request by request."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim.results import TABLES
+from sim.compiled import simulate as compiled_engine
+from sim.compiled import simulate_in_chunks
+from sim.demand import draw_trace, expected_size
+from sim.engine import simulate as simpy_engine
+from sim.results import TABLES, Records
+from sim.scenario import load_scenario
+from sim.scenario.loader import shipped_scenarios
 
 SETTINGS = settings(
     max_examples=150,
@@ -16,6 +26,16 @@ SETTINGS = settings(
 
 TOLERANCE = 1e-9
 """Relative, and in s near 0: the two engines may round differently, no more."""
+
+FEW_REQUESTS = 4000
+"""A trace that SimPy simulates in about a second."""
+
+SESSION_COLUMNS = ("arrival_s", "journey", "service", "channel")
+REQUEST_COLUMNS = ("endpoint", "think_s", "bytes_up", "flags", "key")
+
+
+def both(*question):
+    return simpy_engine(*question), compiled_engine(*question)
 
 
 def assert_twins(one, other):
@@ -36,18 +56,98 @@ def assert_twins(one, other):
 
 @SETTINGS
 @given(data=st.data())
-def test_random_portals_give_the_same_records(twin_cases, data):
-    assert_twins(*data.draw(twin_cases()).records())
+def test_random_portals_give_the_same_records(cases_on, data):
+    assert_twins(*data.draw(cases_on(both)()).records())
 
 
 @SETTINGS
 @given(data=st.data())
-def test_items_that_compete_with_requests_give_the_same_records(twin_cases, data):
-    assert_twins(*data.draw(twin_cases(with_busy_items=True)).records())
+def test_items_that_compete_with_requests_give_the_same_records(cases_on, data):
+    assert_twins(*data.draw(cases_on(both)(with_busy_items=True)).records())
 
 
 @SETTINGS
 @given(data=st.data())
-def test_constant_times_that_collide_are_decided_alike(twin_cases, data):
+def test_constant_times_that_collide_are_decided_alike(cases_on, data):
     """Everything happens at few moments, so the order of what is due decides."""
-    assert_twins(*data.draw(twin_cases(("constant",), with_busy_items=True)).records())
+    assert_twins(*data.draw(cases_on(both)(("constant",), with_busy_items=True)).records())
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_shipped_scenarios_give_the_same_records(name):
+    """With so little demand that SimPy has it soon, on servers so slow that it queues."""
+    whole = load_scenario(name)
+    share = FEW_REQUESTS / expected_size(whole, 0).requests
+    dossiers = whole.demand.dossiers_per_year * share
+    slow = [
+        f"portal.jobs.{job}.period_s={spec.period_s / share**0.5}"
+        for job, spec in whole.portal.jobs.items()
+    ]
+    scenario = load_scenario(name, [f"demand.dossiers_per_year={dossiers}", *slow])
+    trace = draw_trace(scenario, 0)
+    assert 0.5 * FEW_REQUESTS < trace.n_requests < 2 * FEW_REQUESTS
+    assert_twins(*both(scenario, 0, trace))
+
+
+def test_the_peak_hour_in_full_gives_the_same_records_for_a_minute():
+    scenario = load_scenario(
+        "peak-hour", ["window.warm_up_s=0", "window.duration_s=60", "window.drain_s=60"]
+    )
+    assert_twins(*both(scenario, 0))
+
+
+def pieces(trace, sizes):
+    """Cut a trace into pieces of so many sessions, in turn."""
+    start, turn = 0, 0
+    while start < trace.n_sessions:
+        stop = min(start + sizes[turn % len(sizes)], trace.n_sessions)
+        first = trace.first_request[start : stop + 1]
+        yield replace(
+            trace,
+            first_request=first - first[0],
+            **{name: getattr(trace, name)[start:stop] for name in SESSION_COLUMNS},
+            **{name: getattr(trace, name)[first[0] : first[-1]] for name in REQUEST_COLUMNS},
+        )
+        start, turn = stop, turn + 1
+
+
+def in_pieces(scenario, trace, sizes):
+    """Simulate a trace piece by piece; return the records put together, and their pieces."""
+    parts = []
+    simulate_in_chunks(scenario, trace.replication, pieces(trace, sizes), parts.append)
+    tables = {
+        name: pa.concat_tables([getattr(part, name) for part in parts]).unify_dictionaries()
+        for name in TABLES
+    }
+    return Records(**tables), parts
+
+
+@SETTINGS
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), data=st.data())
+def test_sessions_that_come_in_pieces_give_the_same_records_bit_for_bit(
+    sizes, cases_on, hash_of, data
+):
+    def whole_and_pieces(scenario, replication, trace):
+        return compiled_engine(scenario, replication, trace), in_pieces(scenario, trace, sizes)[0]
+
+    whole, joined = data.draw(cases_on(whole_and_pieces)(with_busy_items=True)).records()
+    for name in TABLES:
+        one, other = getattr(whole, name), getattr(joined, name)
+        assert hash_of(one.unify_dictionaries()) == hash_of(other), name
+
+
+def test_rows_are_handed_over_as_sessions_end():
+    scenario = load_scenario("peak-hour", ["window.warm_up_s=0", "window.duration_s=600"])
+    trace = draw_trace(scenario, 0)
+    joined, parts = in_pieces(scenario, trace, [50])
+    whole = compiled_engine(scenario, 0, trace)
+    assert joined.requests.equals(whole.requests)
+    assert joined.levels.to_pandas().equals(whole.levels.to_pandas())
+    assert len(parts) > 5
+    assert max(part.sessions.num_rows for part in parts) < trace.n_sessions / 2
+
+
+def test_a_trace_without_sessions_ends_with_its_window(one_endpoint, run_of):
+    records = run_of(one_endpoint([{"delay": "1 s"}]), [], duration_s=10.0)
+    assert records.requests.num_rows == 0
+    assert records.levels["to_s"].to_pylist()[-1] == 10.0

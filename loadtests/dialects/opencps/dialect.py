@@ -206,7 +206,22 @@ ENDPOINTS = frozenset(_officer_asks(Desk()))
 
 
 class OpencpsDialect:
-    """Makes the visitors of an OpenCPS portal; one for all sessions of a process."""
+    """Makes the visitors of an OpenCPS portal; one for all sessions of a process.
+
+    Parameters
+    ----------
+    run_reference : str
+        ``hoso-<run id>``.
+    credentials : Credentials
+        Secrets of the test.
+    catalogue : Catalogue
+        The scenario's services.
+    roles : mapping of str to Role
+        What the sessions of each journey come for; see :func:`role_of`.
+    templates : mapping of str to str, optional
+        Dossier template of each service code, for programs that file without asking first; by
+        default those of the stand-in portal.
+    """
 
     name = "opencps"
     endpoints = ENDPOINTS
@@ -217,13 +232,15 @@ class OpencpsDialect:
         credentials: Credentials,
         catalogue: Catalogue,
         roles: Mapping[str, Role],
+        templates: Mapping[str, str] | None = None,
     ) -> None:
         self._run_reference = run_reference
         self._credentials = credentials
         self._roles = roles
         self._first = mix(zlib.crc32(run_reference.encode()))
         offered = catalogue.services
-        self._templates = {code: f"T{number}" for number, code in enumerate(offered.code, 1)}
+        numbered = {code: f"T{number}" for number, code in enumerate(offered.code, 1)}
+        self._templates = numbered if templates is None else templates
         self._agencies = {name: index for index, name in enumerate(dict.fromkeys(offered.agency))}
         self._officer_asks = _officer_asks(Desk())
 

@@ -273,7 +273,7 @@ def _form(form: FileTemplate) -> Json:
     }
 
 
-@router.get("/serviceinfos/{id_or_code}/filetemplates/{file_template_no}")
+@router.get("/serviceinfos/{id_or_code}/filetemplates/{file_template_no}", response_class=Response)
 def form_template(
     visit: CurrentVisit, id_or_code: CodeText, file_template_no: CodeText
 ) -> Response:

@@ -19,7 +19,6 @@ from loadtests.portal.conventions import (
     bad_request,
     business_error,
     not_found,
-    text_answer,
 )
 from loadtests.portal.dossiers import (
     AT_THE_COUNTER,
@@ -188,7 +187,7 @@ def _part(part: TemplatePart) -> Json:
 
 
 @router.get("/dossiertemplates/{template_no}/parts/{part_no}/formscript")
-def form_script(visit: CurrentVisit, template_no: CodeText, part_no: PartNo) -> object:
+def form_script(visit: CurrentVisit, template_no: CodeText, part_no: PartNo) -> str:
     """Return the script of an electronic form: an Alpaca form as JSON text."""
     query = select(TemplatePart).where(
         TemplatePart.template_no == template_no, TemplatePart.part_no == part_no
@@ -196,7 +195,7 @@ def form_script(visit: CurrentVisit, template_no: CodeText, part_no: PartNo) -> 
     part = visit.db.scalars(query).first()
     if part is None:
         raise not_found("DossierPart", part_no)
-    return text_answer(json.dumps(_script(part.name), ensure_ascii=False))
+    return json.dumps(_script(part.name), ensure_ascii=False)
 
 
 FORM_FIELDS = (

@@ -8,7 +8,12 @@ from fastapi import Path, Query, Response
 from sqlalchemy import select
 from starlette.responses import StreamingResponse
 
-from loadtests.portal.access import is_at_desk, readable_dossier, writable_dossier
+from loadtests.portal.access import (
+    check_before_keeping,
+    confidential_dossier,
+    is_at_desk,
+    writable_dossier,
+)
 from loadtests.portal.attachments import (
     Paper,
     add_paper,
@@ -33,7 +38,6 @@ from loadtests.portal.conventions import (
     listing,
     not_allowed,
     not_found,
-    text_answer,
     too_large,
 )
 from loadtests.portal.forms import Fields, FilesBody, FormBody, form_schema, parsed_json
@@ -90,23 +94,23 @@ def save_eform(visit: CurrentVisit, dossier_id: RowId, part_no: Code, form: File
 
 
 @router.get("/dossiers/{dossier_id:int}/eforms/{part_no}/formdata")
-def eform_data(visit: CurrentVisit, dossier_id: RowId, part_no: Code) -> object:
+def eform_data(visit: CurrentVisit, dossier_id: RowId, part_no: Code) -> str:
     """Return the data of an electronic form as JSON text.
 
     A form that was not saved yet is filled with what the city's shared data know.
     """
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     saved = form_data_of(visit.db, dossier.dossier_id, part_no)
     if saved:
-        return text_answer(saved)
+        return saved
     known = prefilled(visit.db, dossier.applicant_id_no)
-    return text_answer(json.dumps(known, ensure_ascii=False))
+    return json.dumps(known, ensure_ascii=False)
 
 
 @router.get(_FILES)
 def files(visit: CurrentVisit, dossier_id: RowId) -> Json:
     """List the files of a dossier."""
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     rows = [file_view(file) for file in files_of(visit.db, dossier.dossier_id)]
     return listing(len(rows), rows)
 
@@ -120,7 +124,7 @@ _UPLOAD = (
 @router.post(_FILES, openapi_extra=form_schema(*_UPLOAD, file="file"))
 def upload(visit: CurrentVisit, dossier_id: RowId, form: FilesBody) -> Json:
     """Upload one file; kinds and size are limited, nothing is unpacked."""
-    visit.signed_in()
+    check_before_keeping(visit, _editable, dossier_id)
     paper = _one_paper(visit, form)
     dossier = _editable(visit, dossier_id)
     return file_view(add_paper(visit.db, dossier, paper, visit.now))
@@ -181,7 +185,7 @@ def replace_file(
     visit: CurrentVisit, dossier_id: RowId, reference_uid: Code, form: FilesBody
 ) -> Json:
     """Give a file other bytes."""
-    visit.signed_in()
+    check_before_keeping(visit, _editable, dossier_id)
     paper = _one_paper(visit, form)
     dossier = _editable(visit, dossier_id)
     file = file_of(visit.db, dossier.dossier_id, reference_uid)
@@ -210,16 +214,14 @@ def delete_all(visit: CurrentVisit, dossier_id: RowId, file_template_no: Code) -
 
 
 @router.put(f"{_FILES}/{{reference_uid}}/formdata", openapi_extra=form_schema("formdata!"))
-def update_form(
-    visit: CurrentVisit, dossier_id: RowId, reference_uid: Code, form: FormBody
-) -> object:
+def update_form(visit: CurrentVisit, dossier_id: RowId, reference_uid: Code, form: FormBody) -> str:
     """Save an electronic form again; answers its data as text."""
     data = _form_data(form.text("formdata"))
     dossier = _editable(visit, dossier_id)
     file = _form_file(visit, dossier, reference_uid)
     file.file_version += 1
     write_form(file, data, visit.now)
-    return text_answer(data)
+    return data
 
 
 @router.put(f"{_FILES}/{{reference_uid}}/resetformdata")
@@ -240,45 +242,43 @@ def _form_file(visit: Visit, dossier: Dossier, reference_uid: str) -> DossierFil
     return file
 
 
-@router.get(f"{_FILES}/{{reference_uid}}")
+@router.get(f"{_FILES}/{{reference_uid}}", response_class=Response)
 def download(visit: CurrentVisit, dossier_id: RowId, reference_uid: Code) -> Response:
     """Return the bytes of a file."""
     return _bytes(visit, dossier_id, reference_uid, "attachment")
 
 
-@router.get(f"{_FILES}/{{reference_uid}}/preview.pdf")
+@router.get(f"{_FILES}/{{reference_uid}}/preview.pdf", response_class=Response)
 def preview(visit: CurrentVisit, dossier_id: RowId, reference_uid: Code) -> Response:
     """Return the bytes of a file, to be shown."""
     return _bytes(visit, dossier_id, reference_uid, "inline")
 
 
-@router.get("/dossiers/{dossier_id:int}/documents/{reference_uid}")
+@router.get("/dossiers/{dossier_id:int}/documents/{reference_uid}", response_class=Response)
 def document(visit: CurrentVisit, dossier_id: RowId, reference_uid: Code) -> Response:
     """Return the bytes of a result."""
     return _bytes(visit, dossier_id, reference_uid, "attachment")
 
 
 def _bytes(visit: Visit, dossier_id: int, reference_uid: str, disposition: str) -> Response:
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     file = file_of(visit.db, dossier.dossier_id, reference_uid)
     if not file.sha256:
         raise not_found("FileEntry", f"{reference_uid}; its PDF is not ready yet")
     pieces = _opened(visit, file)
+    name = f"{_plain(reference_uid)}.{file.file_type}"
     headers = {
         "Content-Length": str(file.size_bytes),
-        "Content-Disposition": f'{disposition}; filename="{reference_uid}.{file.file_type}"',
+        "Content-Disposition": f'{disposition}; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
     kind = CONTENT_TYPES.get(file.file_type, "application/octet-stream")
-    return StreamingResponse(pieces, headers=_latin(headers), media_type=kind)
+    return StreamingResponse(pieces, headers=headers, media_type=kind)
 
 
-def _latin(headers: dict[str, str]) -> dict[str, str]:
-    """Return headers without the characters that HTTP does not carry."""
-    return {
-        name: "".join(c if c.isascii() and c.isprintable() else "_" for c in value)
-        for name, value in headers.items()
-    }
+def _plain(text: str) -> str:
+    """Return a text as it may stand between the quotation marks of a header."""
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in text)
 
 
 def _opened(visit: Visit, file: DossierFile) -> Iterator[bytes]:
@@ -291,7 +291,7 @@ def _opened(visit: Visit, file: DossierFile) -> Iterator[bytes]:
 @router.get("/dossiers/{dossier_id:int}/applicant/{id_no}/files/{file_template_nos}/search")
 def reusable(visit: CurrentVisit, dossier_id: RowId, id_no: Code, file_template_nos: Code) -> Json:
     """List documents of the applicant's earlier dossiers that fit these form templates."""
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     query = (
         select(DossierFile)
         .join(Dossier, Dossier.dossier_id == DossierFile.dossier_id)
@@ -317,7 +317,7 @@ def marks(
     part_type: Annotated[int | None, Query(alias="type", ge=0, le=100)] = None,
 ) -> Json:
     """List the marks of a dossier."""
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     rows = [mark_view(mark) for mark in marks_of(visit.db, dossier.dossier_id, part_type)]
     return listing(len(rows), rows)
 

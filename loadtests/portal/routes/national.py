@@ -207,7 +207,10 @@ FORM_BYTES = 20_480
 
 
 @router.post(
-    "/submitting/preview-attachment", status_code=201, openapi_extra=json_schema(fileId="string")
+    "/submitting/preview-attachment",
+    status_code=201,
+    response_class=Response,
+    openapi_extra=json_schema(fileId="string"),
 )
 def blank_form(visit: CurrentVisit, body: JsonBody) -> Response:
     """Return a blank form's bytes."""

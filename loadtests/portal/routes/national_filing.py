@@ -11,7 +11,13 @@ from typing import Any
 from fastapi import Response
 from sqlalchemy import func, select
 
-from loadtests.portal.access import asked_by, group_id_of, readable_dossier, writable_dossier
+from loadtests.portal.access import (
+    asked_by,
+    check_before_keeping,
+    confidential_dossier,
+    group_id_of,
+    writable_dossier,
+)
 from loadtests.portal.accounts import CITIZEN, SignedIn
 from loadtests.portal.attachments import Paper, add_paper, check_extension, files_of
 from loadtests.portal.conventions import (
@@ -190,6 +196,7 @@ def upload(visit: CurrentVisit, form: FilesBody) -> Response:
     if file.too_large:
         raise too_large(visit.settings.max_upload_bytes)
     check_extension(file.file_name)
+    check_before_keeping(visit, _open_dossier, dossier_id)
     name, reference = file.file_name[:500], fields.code("referenceUid")
     paper = Paper(file.blob.keep(), name, name, part_no, reference_uid=reference)
     dossier = _open_dossier(visit, dossier_id)
@@ -241,6 +248,6 @@ def own_dossiers(visit: CurrentVisit, body: JsonBody) -> Response:
 def own_dossier(visit: CurrentVisit, body: JsonBody) -> Response:
     """Return one's dossier and its papers."""
     visit.begin_reading()
-    dossier = readable_dossier(visit, _dossier_id(body))
+    dossier = confidential_dossier(visit, _dossier_id(body))
     files = [file_view(file) for file in files_of(visit.db, dossier.dossier_id)]
     return ok(dossier_view(dossier) | {"files": files})

@@ -6,7 +6,12 @@ from fastapi import Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.requests import ClientDisconnect
 
-from loadtests.portal.access import desk_dossier, readable_dossier, writable_dossier
+from loadtests.portal.access import (
+    check_before_keeping,
+    confidential_dossier,
+    desk_dossier,
+    writable_dossier,
+)
 from loadtests.portal.attachments import PROOF_EXTENSIONS, check_extension
 from loadtests.portal.conventions import (
     MAX_ID,
@@ -16,7 +21,6 @@ from loadtests.portal.conventions import (
     business_error,
     gateway_failed,
     not_found,
-    text_answer,
     too_large,
     wire_date,
 )
@@ -64,7 +68,7 @@ ACCEPTED, REFUSED = "00", "99"
 @router.get(_PAYMENT)
 def payment(visit: CurrentVisit, dossier_id: RowId) -> Json:
     """Return what is to be paid for a dossier."""
-    dossier = readable_dossier(visit, dossier_id)
+    dossier = confidential_dossier(visit, dossier_id)
     return payment_view(payment_of(visit.db, dossier_id), dossier)
 
 
@@ -97,7 +101,7 @@ def ask_payment(visit: CurrentVisit, dossier_id: RowId, form: FormBody) -> Json:
 )
 def proof(visit: CurrentVisit, dossier_id: RowId, reference_uid: Code, form: FilesBody) -> Json:
     """Send a picture that proves the payment."""
-    visit.signed_in()
+    check_before_keeping(visit, writable_dossier, dossier_id)
     if len(form.files) != 1:
         raise bad_request("file: exactly one file is expected")
     file = form.files[0]
@@ -142,12 +146,12 @@ def url_redirect(
     visit: CurrentVisit,
     dossier_id: Annotated[int, Query(alias="dossierId", ge=0, le=MAX_ID)],
     ip_address: Annotated[CodeText, Query(alias="ipAddress")] = "",
-) -> object:
+) -> str:
     """Place an order and return the page to go to as text; a GET that writes."""
     del ip_address
     visit.begin_writing()
     url, _ = _placed(visit, dossier_id)
-    return text_answer(url)
+    return url
 
 
 def _dossier_id(form: Fields) -> int:
@@ -217,13 +221,13 @@ def payment_state(visit: CurrentVisit, form: FormBody) -> Json:
         "paygate", "type", "checksum",
     ),
 )  # fmt: skip
-def browser_return(visit: CurrentVisit, form: FormBody) -> object:
+def browser_return(visit: CurrentVisit, form: FormBody) -> str:
     """Come back from the platform; what the browser says is not believed, the platform is asked."""
     dossier_id = dossier_id_of(form.required("orderId"))
     if form.code("errorCode", ACCEPTED) not in ("0", ACCEPTED) or not dossier_id:
-        return text_answer(REFUSED)
+        return REFUSED
     _confirm_order(visit, dossier_id)
-    return text_answer(ACCEPTED)
+    return ACCEPTED
 
 
 @router.post("/o/rest/v2/dossiers/checkkeypay", openapi_extra=form_schema("dossierId!"))
@@ -298,18 +302,18 @@ Report = Annotated[Message, Depends(_report)]
         "ThoiGianGD", "ThongTinGiaoDich", "MaXacThuc!",
     ),
 )  # fmt: skip
-def platform_report(visit: CurrentVisit, report: Report) -> object:
+def platform_report(visit: CurrentVisit, report: Report) -> str:
     """Take the platform's report of a payment; it must be signed. Answers ``00`` or ``99``."""
     dossier_id = dossier_id_of(str(report.get("MaThamChieu", "")))
     is_keyed = bool(visit.settings.secrets.monitor_key)
     if not dossier_id or not is_keyed or not visit.gateways.is_genuine(report):
-        return text_answer(REFUSED)
+        return REFUSED
     dossier = visit.db.get(Dossier, dossier_id)
     if dossier is None or str(report.get("MaLoi")) != ACCEPTED:
-        return text_answer(REFUSED)
+        return REFUSED
     receipt = str(report.get("MaGiaoDich", ""))
     confirm(visit.db, visit.world.rules, dossier, receipt, visit.now)
-    return text_answer(ACCEPTED)
+    return ACCEPTED
 
 
 @router.post(f"{_PGI}/ppdvcqg/paymentreceipt", openapi_extra=form_schema("dossierId!"))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query
 from sqlalchemy import select
 
-from loadtests.portal.access import is_tracker, readable_dossier
+from loadtests.portal.access import is_tracker, readable_dossier, writable_dossier
 from loadtests.portal.conventions import (
     MAX_ID,
     CodeText,
@@ -129,7 +129,7 @@ def comments(visit: CurrentVisit, dossier_id: RowId) -> Json:
 def comment(visit: CurrentVisit, dossier_id: RowId, form: FormBody) -> Json:
     """Say something about a dossier."""
     user = visit.signed_in()
-    readable_dossier(visit, dossier_id)
+    writable_dossier(visit, dossier_id)
     content = form.text("content").strip()
     if not content:
         raise bad_request("content: is required")
@@ -179,7 +179,7 @@ def vote(visit: CurrentVisit, voting_id: RowId, form: FormBody) -> Json:
     if not 1 <= voting_id <= len(VOTINGS) or form.code("className", DOSSIER) != DOSSIER:
         raise not_found("Voting", voting_id)
     code = form.code("votingCode") or VOTINGS[voting_id - 1][0]
-    dossier = readable_dossier(visit, form.integer("classPk"))
+    dossier = writable_dossier(visit, form.integer("classPk"))
     query = select(Rating).where(
         Rating.dossier_id == dossier.dossier_id,
         Rating.voting_code == code,
