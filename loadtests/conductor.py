@@ -132,7 +132,7 @@ class Conductor:
             self.over.wait()
             return
         self._is_ending = True
-        self._stopped = reason
+        self._stopped = _DESERTED if self._crew.is_deserted else reason
         if self._at_unix_s is None:
             self._fail(f"{reason} before the load began")
             return
@@ -264,3 +264,4 @@ class Conductor:
 
 
 _ALL_ENDED = "all sessions have ended"
+_DESERTED = "all workers are lost"

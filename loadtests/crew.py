@@ -73,6 +73,10 @@ class Crew(Protocol):
     def is_capped(self) -> bool:
         """Whether some worker has used up its part of the allowed requests."""
 
+    @property
+    def is_deserted(self) -> bool:
+        """Whether nobody is left to carry the load."""
+
     def lost(self) -> list[str]:
         """Return the names of the workers that have disappeared."""
 
@@ -120,6 +124,11 @@ class Alone:
     def is_capped(self) -> bool:
         """Whether the allowed requests are used up."""
         return self._there.is_capped
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether nobody is left: never, who asks is there."""
+        return False
 
     def lost(self) -> list[str]:
         """Return nobody: who asks is there."""
@@ -228,6 +237,11 @@ class Workers:
     def is_capped(self) -> bool:
         """Whether some worker has used up its part of the allowed requests."""
         return any(member.is_capped for member in self._members.values())
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether all workers have disappeared."""
+        return all(self._is_lost(member) for member in self._members.values())
 
     def lost(self) -> list[str]:
         """Return the names of the workers that have disappeared."""

@@ -3,7 +3,7 @@
 Whatever runs in a process (nothing distributed, a master, a worker), it has one :class:`Driver`.
 """
 
-from locust import User, task
+from locust import User, runners, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.event import Events
@@ -28,6 +28,8 @@ from sim.exit_codes import MET, RUN_FAILED, USAGE_WRONG
 DRIVER = "hoso"
 """Attribute of Locust's environment that holds the driver."""
 
+LIVENESS_S = 8
+"""A worker that has not been heard of for so long counts as lost."""
 _PARENT_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ def conductor_of(environment: Environment) -> Conductor | None:
 
 def install(events: Events) -> None:
     """Attach the load test to Locust; called once, by the locustfile."""
+    # A worker that is busy for a few seconds is not lost; Locust's limit is 3 s.
+    runners.HEARTBEAT_LIVENESS = LIVENESS_S
     # What is started in the background of a shell ignores Ctrl-C; a load test must not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     events.init_command_line_parser.add_listener(_add_options)
@@ -91,6 +95,9 @@ class ConductingDriver:
         """End the test as stopped by hand, and say how Locust is to exit."""
         self.conductor.end(BY_HAND)
         self._environment.process_exit_code = _exit_code(self.conductor)
+        if self._environment.web_ui is None:
+            # Locust may have ended the test itself (all workers lost); then it waits for somebody.
+            gevent.spawn(_leave, self._environment)
 
     def wait(self) -> None:
         """Return when the test has ended."""

@@ -95,7 +95,7 @@ class FormReader:
     Raises
     ------
     UploadError
-        When the header names no boundary.
+        When the header names no boundary, or too long a one.
     """
 
     def __init__(self, content_type: str, store: BlobStore, file_limit_bytes: int) -> None:
@@ -111,7 +111,10 @@ class FormReader:
         self._text = bytearray()
         self._text_bytes = 0
         self._is_complete = False
-        self._parser = MultipartParser(_boundary(content_type), self._callbacks())
+        try:
+            self._parser = MultipartParser(_boundary(content_type), self._callbacks())
+        except FormParserError as error:
+            raise UploadError("the boundary of the multipart body is too long") from error
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the body.

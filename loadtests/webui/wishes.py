@@ -11,7 +11,7 @@ from pydantic import JsonValue, TypeAdapter
 from loadtests.dialects import services_of
 from loadtests.monitor import KEY_VARIABLE
 from loadtests.ordering import Ask, make_order
-from loadtests.work import LoadError, Order, Plan
+from loadtests.work import LoadError, Order, Plan, remove_work
 from sim.demand import catalogue_of
 from sim.scenario.scenario import Scenario
 
@@ -123,6 +123,7 @@ def _check_catalogue(order: Order, known: Scenario) -> None:
     wanted = services_of(catalogue_of(order.scenario))
     unknown = [code for code in order.trace.services if wanted.get(code) != there.get(code)]
     if unknown:
+        remove_work(order.folder)
         listed = ", ".join(unknown[:_LISTED]) + (", …" if len(unknown) > _LISTED else "")
         raise LoadError(
             f"the stand-in portal was started with the catalogue of {known.name}; "

@@ -39,6 +39,8 @@ def rough_portal(
 
     shared = {"data_sets": 5, "fields": 40, "records": 100}
     whole = scenario_dict(one_endpoint([{"delay": 0.0}]), shared_data=shared)
+    domain = {"share": 0.5, "limit_median_days": 5.0}
+    whole["catalogue"]["domains"] = {"land": domain, "justice": domain}
     scenario = Scenario.model_validate(whole)
     secrets = Secrets(USER_SECRET, CAPTCHA, MONITOR_KEY)
 

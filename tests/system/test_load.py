@@ -32,7 +32,8 @@ from sim.results import Run, RunWriter, open_run
 from sim.scenario import load_scenario
 
 LOCUSTFILE = Path(__file__).parents[2] / "loadtests" / "locustfile.py"
-WAIT_S = 120.0
+WAIT_S = 240.0
+OUTPUT = "output.txt"
 FREEZE_S = (2.0, 3.0)
 """When the freezing portal stands still, s from its first request."""
 
@@ -96,8 +97,9 @@ class Portal:
         return self
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
 
     def _run(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
@@ -141,18 +143,21 @@ class Load:
 
     portal: Portal
     process: subprocess.Popen
-    results: Path
-    output: str = ""
+    folder: Path
 
     def wait(self) -> int:
         """Wait until it has ended; returns its exit code."""
-        self.output, _ = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode
+        return self.process.wait(timeout=WAIT_S)
+
+    @property
+    def output(self) -> str:
+        """What it said so far."""
+        return (self.folder / OUTPUT).read_text()
 
     def run(self) -> Run:
         """Return the run it stored."""
         try:
-            return open_run("small", self.results)
+            return open_run("small", self.folder / "results")
         except Exception as error:
             raise AssertionError(f"no run; it said:\n{self.output}") from error
 
@@ -161,7 +166,7 @@ class Load:
         until = time.monotonic() + WAIT_S
         while self.portal.asked.total() < n:
             assert time.monotonic() < until, "no load"
-            assert self.process.poll() is None, self.process.communicate()[0]
+            assert self.process.poll() is None, self.output
             time.sleep(0.05)
 
 
@@ -215,15 +220,15 @@ def begin(
     (folder / "small.yaml").write_text(json.dumps(scenario))
     usual = [sys.executable, "-c", "from loadtests.commands.load import load; load()", "small.yaml"]
     usual += ["--no-report"]
-    process = subprocess.Popen(
-        [*(command or usual), "--dialect", "tiny_dialect:tiny", "--host", portal.url, *options],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(place)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return Load(portal, process, folder / "results")
+    with (folder / OUTPUT).open("w") as output:
+        process = subprocess.Popen(
+            [*(command or usual), "--dialect", "tiny_dialect:tiny", "--host", portal.url, *options],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(place)},
+            stdout=output,
+            stderr=output,
+        )
+    return Load(portal, process, folder)
 
 
 LOCUST = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
@@ -261,18 +266,23 @@ def _loads(place: Path, scenario_dict: Callable[..., dict]) -> Iterator[dict[str
         )
         worker = [*LOCUST, "--worker", "--no-shared-folder", "--master-port", remote[1][12:]]
         loads["worker"] = begin(place, "worker", short, loads["remote"].portal, command=worker)
+        loads["killed"].await_requests(50)
+        (locust,) = psutil.Process(loads["killed"].process.pid).children()
+        locust.children()[0].kill()
+        loads["interrupted"].await_requests(50)
+        loads["interrupted"].process.send_signal(signal.SIGINT)
         yield loads
     finally:
         for load_test in loads.values():
             load_test.portal.stop()
             if load_test.process.poll() is None:
                 load_test.process.kill()
-                load_test.process.communicate()
+                load_test.process.wait()
 
 
 def planned(load_test: Load) -> Counter:
     """Return the paths that the trace of a load test asks for."""
-    scenario = load_scenario(str(load_test.results.parent / "small.yaml"))
+    scenario = load_scenario(str(load_test.folder / "small.yaml"))
     trace = draw_trace(scenario, 0)
     sessions = np.repeat(np.arange(trace.n_sessions), np.diff(trace.first_request))
     return Counter(
@@ -323,7 +333,8 @@ def test_a_load_test_is_compared_with_a_simulation_session_by_session(loads, pla
         simulated = writer.finish(summarise=summarise)
     comparison = compare(simulated, measured)
     assert comparison.requests is not None
-    assert comparison.requests.n == measured.requests.num_rows
+    is_judged = measured.requests["due_s"].to_numpy() < measured.scenario.window.duration_s
+    assert 0.9 * is_judged.sum() < comparison.requests.n <= is_judged.sum()
 
 
 def test_a_portal_that_stands_still_is_reported_truthfully(loads) -> None:
@@ -339,10 +350,6 @@ def test_a_portal_that_stands_still_is_reported_truthfully(loads) -> None:
 
 
 def test_a_killed_worker_is_said_and_the_run_not_trusted(loads) -> None:
-    loads["killed"].await_requests(50)
-    (locust,) = psutil.Process(loads["killed"].process.pid).children()
-    victim = locust.children()[0]
-    victim.kill()
     assert loads["killed"].wait() == UNTRUSTWORTHY
     trust = loads["killed"].run().manifest.trust
     assert any(reason.startswith("missing: worker") for reason in trust["reasons"])
@@ -350,8 +357,6 @@ def test_a_killed_worker_is_said_and_the_run_not_trusted(loads) -> None:
 
 
 def test_ctrl_c_leaves_a_complete_run_marked_interrupted(loads) -> None:
-    loads["interrupted"].await_requests(50)
-    loads["interrupted"].process.send_signal(signal.SIGINT)
     assert loads["interrupted"].wait() in (RUN_FAILED, UNTRUSTWORTHY)
     run = loads["interrupted"].run()
     assert run.manifest.status == "interrupted"
@@ -393,7 +398,7 @@ def test_no_process_and_no_working_folder_is_left(loads, place: Path) -> None:
     [
         (["--host", "http://127.0.0.1:1", "--dialect", "no.such:thing"], "no.such"),
         (["--host", "http://127.0.0.1:1", "--dialect", "tiny_dialect:poor"], "cannot send"),
-        (["--host", "https://dichvucong.haiphong.gov.vn"], "--authorisation"),
+        (["--host", "http://192.0.2.1"], "--authorisation"),
         (["--host", "http://127.0.0.1:1", "--smoke", "nothing"], "no such journey"),
         (["--processes", "2", "--expect-workers", "2"], "--expect-workers"),
     ],

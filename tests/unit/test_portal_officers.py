@@ -275,3 +275,19 @@ def test_shared_data_are_shown_to_their_subject_and_officers(
     assert known[0]["values"]["hoVaTen"]
     assert officer().get(path).json()["total"] == len(known)
     assert citizen().get(path).status_code == 401
+
+
+def test_what_was_given_up_is_queued_again(
+    citizen: Browser, officer: Browser, database: Database
+) -> None:
+    number = file_one(citizen, database)
+    desk = officer(number_of_officer(database, number))
+    path = f"{MAIN}/dossiers/{number}"
+    with database.writing() as db:
+        mine = update(SyncRow).where(SyncRow.dossier_id == number)
+        db.execute(mine.values(state="given_up", attempts=10))
+
+    assert desk.post(f"{path}/resync").json() == {"total": 1}
+    assert desk.post(f"{MAIN}/dossiers/queue/republish").json() == {"total": 0}
+    (row,) = rows(desk.get(f"{path}/syncs").json())
+    assert (row["state"], row["retry"]) == ("queued", 0)

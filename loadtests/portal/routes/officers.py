@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Query
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, CursorResult, delete, select, update
 
 from loadtests.portal.access import desk_dossier, readable_dossier
 from loadtests.portal.conventions import (
@@ -32,6 +32,7 @@ from loadtests.portal.store.models import (
     ProcessOption,
     Service,
     ServiceConfig,
+    SyncRow,
     User,
 )
 from loadtests.portal.views import Json, dossier_row, to_user
@@ -160,6 +161,40 @@ def assign_users(visit: CurrentVisit, dossier_id: RowId, form: FormBody) -> Json
     visit.db.flush()
     rows = _assigned(visit, dossier)
     return listing(len(rows), rows)
+
+
+@router.get("/dossiers/{dossier_id:int}/delegacy")
+def delegates(visit: CurrentVisit, dossier_id: RowId) -> Json:
+    """List who acts for the officers of a dossier: nobody in this installation."""
+    readable_dossier(visit, dossier_id)
+    return listing(0, [])
+
+
+@router.post("/dossiers/{dossier_id:int}/resync")
+def resync(visit: CurrentVisit, dossier_id: RowId) -> Json:
+    """Tell other systems again what they were not told of one dossier."""
+    desk_dossier(visit, dossier_id)
+    return {"total": _queue_again(visit, SyncRow.dossier_id == dossier_id)}
+
+
+@router.post("/dossiers/queue/republish")
+def republish(visit: CurrentVisit) -> Json:
+    """Tell other systems again whatever was given up, of every dossier of the officer's agency."""
+    officer = visit.officer()
+    mine = select(Dossier.dossier_id).where(Dossier.agency_code == officer.agency_code)
+    return {"total": _queue_again(visit, SyncRow.dossier_id.in_(mine))}
+
+
+def _queue_again(visit: Visit, chosen: ColumnElement[bool]) -> int:
+    """Put given-up rows back into their queues; return how many."""
+    result = visit.db.execute(
+        update(SyncRow)
+        .where(chosen, SyncRow.state == "given_up")
+        .values(state="queued", attempts=0, position=visit.now),
+        execution_options={"synchronize_session": False},
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 @router.get("/dossiers/{dossier_id:int}/reassign")
