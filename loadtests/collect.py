@@ -36,6 +36,12 @@ _ACKNOWLEDGED = "acknowledged"
 _ATTEMPT_BITS = 16
 
 
+def acknowledged_in(folder: Path) -> pa.Table:
+    """Return what the portal acknowledged to any worker of a working folder."""
+    tables = [part.tables[_ACKNOWLEDGED] for part in load_parts(folder)]
+    return pa.concat_tables([TABLES[_ACKNOWLEDGED].empty_table(), *tables])
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The parts of all workers, put together.
@@ -73,7 +79,9 @@ class Measured:
         return values
 
 
-def collect(folder: Path, results: Path | None = None) -> Run:
+def collect(
+    folder: Path, results: Path | None = None, synced_at: Mapping[str, float] | None = None
+) -> Run:
     """Turn a working folder into a stored run.
 
     Parameters
@@ -82,6 +90,9 @@ def collect(folder: Path, results: Path | None = None) -> Run:
         The working folder; it is left as it is.
     results : Path, optional
         The store; absent: the plan's.
+    synced_at : mapping of str to float, optional
+        When the portal says that each dossier (by its id) was synchronised, s since 1970 UTC by
+        this machine's clock; absent: when its own session saw it.
 
     Returns
     -------
@@ -110,6 +121,7 @@ def collect(folder: Path, results: Path | None = None) -> Run:
         order.trace.replication,
     )
     trust = judge_trust(figures_of(measured, order.scenario, conduct))
+    synced_s = _since(conduct, synced_at)
     with RunWriter.resume_or_create(
         results or Path(order.plan.results),
         order.scenario,
@@ -117,7 +129,7 @@ def collect(folder: Path, results: Path | None = None) -> Run:
         source="measured",
         resume=False,
     ) as writer:
-        writer.add(order.trace.replication, records_of(measured, order.scenario, levels))
+        writer.add(order.trace.replication, records_of(measured, order.scenario, levels, synced_s))
         return writer.finish(
             summarise=summarise,
             status="interrupted" if conduct.stopped else "complete",
@@ -127,13 +139,31 @@ def collect(folder: Path, results: Path | None = None) -> Run:
         )
 
 
-def records_of(measured: Measured, scenario: Scenario, levels: pa.Table) -> Records:
-    """Return the record tables of a load test, sorted as a simulation's."""
+def records_of(
+    measured: Measured,
+    scenario: Scenario,
+    levels: pa.Table,
+    synced_s: Mapping[str, float] | None = None,
+) -> Records:
+    """Return the record tables of a load test, sorted as a simulation's.
+
+    Parameters
+    ----------
+    measured : Measured
+        What the workers recorded.
+    scenario : Scenario
+        The question.
+    levels : pyarrow.Table
+        Levels of the portal's stations.
+    synced_s : mapping of str to float, optional
+        When each dossier was synchronised, s from the epoch, by the portal's id; absent: when its
+        own session saw it.
+    """
     requests = _Requests.of(measured)
     return Records(
         requests=_request_table(measured, requests),
         sessions=_session_table(measured, requests),
-        dossiers=_dossier_table(measured, requests, scenario),
+        dossiers=_dossier_table(measured, requests, scenario, synced_s),
         levels=levels,
     )
 
@@ -255,7 +285,12 @@ def _session_table(measured: Measured, requests: _Requests) -> pa.Table:
     return _table(columns, SESSIONS, trace.replication)
 
 
-def _dossier_table(measured: Measured, requests: _Requests, scenario: Scenario) -> pa.Table:
+def _dossier_table(
+    measured: Measured,
+    requests: _Requests,
+    scenario: Scenario,
+    synced_s: Mapping[str, float] | None,
+) -> pa.Table:
     """Return the dossiers that clients know to be on file, one per acknowledgement."""
     trace = measured.trace
     promises = measured.tables[_ACKNOWLEDGED]
@@ -270,6 +305,11 @@ def _dossier_table(measured: Measured, requests: _Requests, scenario: Scenario) 
         _key(requests.request, requests.attempt), _key(request[rows], attempt[rows])
     )
     acknowledged_s = _numbers(promises, "at_s")[rows]
+    if synced_s is None:
+        synced = _synced_s(measured, session[rows], acknowledged_s)
+    else:
+        numbers = promises["dossier"].take(pa.array(rows)).to_pylist()
+        synced = np.array([synced_s.get(number, math.nan) for number in numbers], dtype=np.float64)
     unknown = np.full(len(rows), np.nan)
     columns = {
         "session": session[rows],
@@ -279,7 +319,7 @@ def _dossier_table(measured: Measured, requests: _Requests, scenario: Scenario) 
         "submitted_s": requests.sent_s[at],
         "acknowledged_s": acknowledged_s,
         "received_s": unknown,
-        "synced_s": _synced_s(measured, session[rows], acknowledged_s),
+        "synced_s": synced,
         "decided_s": unknown,
         "due_s": unknown,
         "outcome": _names((_ACKNOWLEDGED,), np.zeros(len(rows), dtype=np.int32)),
@@ -305,6 +345,14 @@ def _synced_s(
         ],
         dtype=np.float64,
     )
+
+
+def _since(conduct: Conduct, at_unix_s: Mapping[str, float] | None) -> dict[str, float] | None:
+    """Return times of the day as s from the epoch."""
+    if at_unix_s is None or conduct.started is None:
+        return None
+    epoch = conduct.started.timestamp()
+    return {number: time_s - epoch for number, time_s in at_unix_s.items()}
 
 
 def _files(scenario: Scenario, trace: Trace) -> NDArray[np.bool_]:

@@ -24,6 +24,7 @@ PAGE = 500
 _TIMEOUT_S = 60.0
 """A page of dossiers whose attachments are all read again takes seconds, not minutes."""
 
+_NOBODY = "none"
 _TOLD = ("queued", "done")
 """States of a change of status that are not lost: it waits, or the other system has it."""
 
@@ -52,6 +53,8 @@ class StoredAction(BaseModel):
     code: str
     sync: str
     """``queued``, ``done``, ``given_up``, or ``none`` where nobody is told."""
+    syncedAt: float | None = None  # noqa: N815 - the portal's own name
+    """When the last of those who are told knew, s since 1970 UTC; None while one does not."""
 
 
 class StoredDossier(BaseModel):
@@ -167,8 +170,26 @@ def promises_of(run: Run) -> list[Promise]:
         raise ResultsError(
             f"{path}: missing or damaged; run the load test again: {error}"
         ) from error
+    return promises_in(table)
+
+
+def promises_in(table: pa.Table) -> list[Promise]:
+    """Return the rows of a table ``acknowledged``."""
     columns = ("session", "request", "kind", "dossier", "reference", "detail", "bytes")
     return [Promise(**row) for row in table.select(columns).to_pylist()]
+
+
+def synced_at(stored: Iterable[StoredDossier]) -> dict[str, float]:
+    """Return when other systems knew of each dossier's first change of status that they are told.
+
+    By the portal's id, s since 1970 UTC by the portal's clock; without those that still wait.
+    """
+    found: dict[str, float] = {}
+    for dossier in stored:
+        told = [action for action in dossier.actions if action.sync != _NOBODY]
+        if told and told[0].syncedAt is not None:
+            found[str(dossier.dossierId)] = told[0].syncedAt
+    return found
 
 
 def stored_dossiers(
@@ -310,7 +331,7 @@ def _broken_action(promise: Promise, dossier: StoredDossier) -> list[Difference]
     found = [action for action in dossier.actions if action.code == promise.detail]
     if not found:
         return [_difference("action lost", promise, f"no action {promise.detail} on file")]
-    untold = [action for action in found if action.sync not in (*_TOLD, "none")]
+    untold = [action for action in found if action.sync not in (*_TOLD, _NOBODY)]
     if untold:
         return [_difference("action not told", promise, f"synchronisation {untold[0].sync}")]
     return []

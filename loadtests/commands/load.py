@@ -4,14 +4,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
 
 import click
 
-from sim.exit_codes import MISSED, RUN_FAILED, USAGE_WRONG
+from sim.cli.terminal import console
+from sim.exit_codes import MET, MISSED, RUN_FAILED, USAGE_WRONG
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from loadtests.launch import Generator, StandIn
     from loadtests.ordering import Ask
     from loadtests.work import Order
@@ -218,10 +222,13 @@ def _load_host(given: Options, url: str, *, is_ours: bool) -> int:
     run_locust(order, generator)
     if generator.web_port is not None:
         return 0
-    run = _collected(order)
-    lost = is_ours and given["reconcile"] and not _is_reconciled(run, url)
+    audit = _audited(order, url) if is_ours and given["reconcile"] else None
+    run = _collected(order, None if audit is None else audit.synced_at)
     code = _answered(run, report=given["report"])
-    return MISSED if lost and code == 0 else code
+    if audit is None:
+        return code
+    console().print(audit.text)
+    return code if audit.is_clean or code != MET else MISSED
 
 
 def _announce(order: "Order") -> None:
@@ -233,12 +240,49 @@ def _announce(order: "Order") -> None:
     )
 
 
-def _collected(order: "Order") -> "Run":
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """What the stand-in portal has of what it acknowledged."""
+
+    is_clean: bool
+    text: "Group | str"
+    synced_at: dict[str, float] | None = None
+
+
+def _audited(order: "Order", url: str) -> _Audit:
+    """Compare what was acknowledged with what the stand-in portal has."""
+    import os
+
+    import httpx
+
+    from loadtests.collect import acknowledged_in
+    from loadtests.commands.reconcile import shown
+    from loadtests.monitor import KEY_VARIABLE
+    from loadtests.reconcile import (
+        ReconcileError,
+        promises_in,
+        reconcile,
+        stored_dossiers,
+        synced_at,
+    )
+
+    promises = promises_in(acknowledged_in(order.folder))
+    key = os.environ[KEY_VARIABLE]
+    try:
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            stored = stored_dossiers(client, order.plan.reference, promises, key)
+    except ReconcileError as error:
+        return _Audit(is_clean=False, text=f"not reconciled: {error}")
+    found = reconcile(promises, stored)
+    return _Audit(found.is_clean, shown(found), synced_at(stored))
+
+
+def _collected(order: "Order", synced_at: dict[str, float] | None) -> "Run":
     """Store what was recorded; the working folder goes when that is done."""
     from loadtests.collect import collect
     from loadtests.work import remove_work
 
-    run = collect(order.folder)
+    run = collect(order.folder, synced_at=synced_at)
     remove_work(order.folder)
     return run
 
@@ -247,7 +291,7 @@ def _answered(run: "Run", *, report: bool) -> int:
     """Print the verdict and where the records are; returns the exit code."""
     from loadtests.gates import judge_run
     from loadtests.gates.terminal import shown
-    from sim.cli.terminal import console, save_report
+    from sim.cli.terminal import save_report
 
     result = judge_run(run)
     console().print(shown(result))
@@ -267,40 +311,6 @@ def _problems(listed: object) -> Iterator[str]:
     """Yield the commonest problems of a run, one line each."""
     for row in listed if isinstance(listed, list) else ():
         yield f"{row['count']:,} × {row['endpoint']}: {row['problem']}"
-
-
-def _is_reconciled(run: "Run", url: str) -> bool:
-    """Compare what was acknowledged with what the stand-in has; says what differs."""
-    import os
-
-    import httpx
-
-    from loadtests.monitor import KEY_VARIABLE
-    from loadtests.reconcile import ReconcileError, promises_of, reconcile, stored_dossiers
-
-    account = run.manifest.load
-    assert isinstance(account, dict)
-    promises = promises_of(run)
-    try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
-            stored = stored_dossiers(
-                client, str(account["reference"]), promises, os.environ[KEY_VARIABLE]
-            )
-    except ReconcileError as error:
-        click.echo(f"not reconciled: {error}", err=True)
-        return False
-    found = reconcile(promises, stored)
-    click.echo(
-        f"reconciled: {found.dossiers:,} dossiers, {found.attachments:,} attachments, "
-        f"{found.actions:,} actions acknowledged; {len(found.differences):,} not kept"
-    )
-    for difference in found.differences[:_SHOWN]:
-        click.echo(f"  {difference.what}: dossier {difference.dossier}, {difference.detail}")
-    return found.is_clean
-
-
-_SHOWN = 20
-"""So many differences are listed."""
 
 
 def _ask(given: Options, url: str) -> "Ask":

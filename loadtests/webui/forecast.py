@@ -1,5 +1,6 @@
 """The simulation of the requests that are replayed, made by a process beside the generator."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadtests.prediction import PREDICTION, Predicted, load_prediction
+from loadtests.work import PLAN
 
 RUNNING = "the simulation of these requests still runs"
 
@@ -59,6 +61,7 @@ class Forecast:
         code, self._process = self._process.returncode, None
         if code == 0:
             self._read()
+            self._tidy()
         elif not self._folder.is_dir():
             self.note = "the load test ended before its simulation did"
         else:
@@ -76,6 +79,14 @@ class Forecast:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what the simulation wrote after the working folder had been removed."""
+        if not (self._folder / PLAN).is_file():
+            (self._folder / PREDICTION).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # gone, or not empty
+                self._folder.rmdir()
 
     def _read(self) -> None:
         try:

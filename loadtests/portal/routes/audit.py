@@ -84,8 +84,11 @@ def _rows(db: Session, page: Sequence[Dossier]) -> list[Json]:
     actions: dict[int, list[Json]] = defaultdict(list)
     done = select(Action).where(Action.dossier_id.in_(ids)).order_by(Action.action_id)
     for action in db.scalars(done):
-        state = sync_state(syncs[action.dossier_id, action.sequence])
+        told = syncs[action.dossier_id, action.sequence]
+        state = sync_state(state for state, _ in told)
+        known = max((at for _, at in told if at is not None), default=None)
         row = {"code": action.code, "at": action.at, "sync": state}
+        row["syncedAt"] = known if state == DONE else None
         actions[action.dossier_id].append(row)
     return [
         {
@@ -112,15 +115,17 @@ def _file(file: DossierFile) -> Json:
     }
 
 
-def _syncs(db: Session, ids: Sequence[int]) -> dict[tuple[int, int], list[str]]:
-    """Return the states of the rows that tell other systems of each action."""
-    states: dict[tuple[int, int], list[str]] = defaultdict(list)
-    query = select(SyncRow.dossier_id, SyncRow.sequence, SyncRow.state).where(
+def _syncs(
+    db: Session, ids: Sequence[int]
+) -> dict[tuple[int, int], list[tuple[str, float | None]]]:
+    """Return state and end of the rows that tell other systems of each action."""
+    rows: dict[tuple[int, int], list[tuple[str, float | None]]] = defaultdict(list)
+    query = select(SyncRow.dossier_id, SyncRow.sequence, SyncRow.state, SyncRow.done_at).where(
         SyncRow.dossier_id.in_(ids), SyncRow.queue.in_(_TOLD_QUEUES)
     )
-    for dossier_id, sequence, state in db.execute(query):
-        states[dossier_id, sequence].append(state)
-    return states
+    for dossier_id, sequence, state, done_at in db.execute(query):
+        rows[dossier_id, sequence].append((state, done_at))
+    return rows
 
 
 def sync_state(states: Iterable[str]) -> str:

@@ -178,7 +178,7 @@ def _placed(visit: Visit, dossier_id: int) -> tuple[str, Order]:
 
 
 def _message(visit: Visit, dossier: Dossier, order: Order) -> Message:
-    settings = visit.settings
+    port = visit.request.scope["server"][1]  # where this server listens, whatever was asked for
     return {
         "LoaiBanTin": "THANH_TOAN",
         "PhienBan": "1.0",
@@ -190,7 +190,7 @@ def _message(visit: Visit, dossier: Dossier, order: Order) -> Message:
         "NgonNgu": "vi",
         "ThongTinGiaoDich": f"Le phi ho so {dossier.dossier_id}",
         "ThoiGianGD": wire_date(visit.now),
-        "UrlThongBao": f"http://127.0.0.1:{settings.port}{_PGI}/ppdvcqg/dpnhankqthanhtoanhs",
+        "UrlThongBao": f"http://127.0.0.1:{port}{_PGI}/ppdvcqg/dpnhankqthanhtoanhs",
     }
 
 
