@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from loading import bench_load
+
 HERE = Path(__file__).parent
 ASYNCFLOW = "asyncflow-sim==0.1.1"
 ASYNCFLOW_PYTHONS = ("python3.12", "python3.13", "python3.14")
@@ -26,6 +28,7 @@ def main() -> None:
         "trace": bench_trace,
         "peak-hour": bench_peak_hour,
         "help": bench_help,
+        "load": bench_load,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"{', '.join(benches)}; default: all")
