@@ -88,6 +88,11 @@ class Conductor:
         return self._tests > 0 and not self.over.is_set()
 
     @property
+    def is_loading(self) -> bool:
+        """Whether requests are sent: a test has begun and is not being ended."""
+        return self.is_running and not self._is_ending
+
+    @property
     def queue_age_s(self) -> dict[str, float]:
         """Age of the oldest item of each job of the portal, s; empty where it tells nothing."""
         return self._monitor.ages()

@@ -270,7 +270,8 @@ def reconcile(promises: Sequence[Promise], stored: Iterable[StoredDossier]) -> R
     by_id = {str(dossier.dossierId): dossier for dossier in stored}
     of_note = defaultdict(list)
     for dossier in by_id.values():
-        if dossier.status:
+        if dossier.status and dossier.applicantNote:
+            # Without a note it was there before: officers act upon dossiers of nobody's run.
             of_note[dossier.applicantNote].append(str(dossier.dossierId))
     differences: list[Difference] = []
     counts: Counter[str] = Counter()

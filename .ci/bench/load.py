@@ -6,6 +6,7 @@ Talks to `server.py` on this machine. Prints one JSON line.
 import json
 import sys
 import time
+from pathlib import Path
 
 import gevent
 
@@ -123,8 +124,7 @@ def _timed(run) -> dict[str, float]:
 
 def _waited_s() -> float:
     try:
-        with open("/proc/self/schedstat") as file:
-            return int(file.read().split()[1]) * 1e-9
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) * 1e-9
     except OSError:
         return float("nan")
 

@@ -1,4 +1,4 @@
-"""`make bench` of the load driver: its largest rate, and its cost beside Locust's own fast client."""
+"""`make bench` of the load driver: its largest rate, and its cost beside Locust's fast client."""
 
 import argparse
 import contextlib

@@ -22,9 +22,11 @@ class Fixed(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport):
+        """Remember where to answer."""
         self._transport = transport
 
     def data_received(self, data):
+        """Answer every request that is whole."""
         self._buffer += data
         while (end := self._buffer.find(_HEAD_END)) >= 0:
             whole = end + len(_HEAD_END) + _length(self._buffer[:end])
@@ -47,6 +49,7 @@ def _length(head: bytes) -> int:
 
 
 async def serve(port: int, delay_s: float) -> None:
+    """Listen, and say where."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Fixed(delay_s), "127.0.0.1", port, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -367,12 +367,8 @@ def _stand_in(given: Options) -> "StandIn":
 
 @contextmanager
 def _ended_by_signal() -> Iterator[None]:
-    """Let SIGTERM end this command as an error would: whatever it started ends, too."""
-
-    def end(*_: object) -> NoReturn:
-        raise SystemExit(RUN_FAILED)
-
-    before = signal.signal(signal.SIGTERM, end)
+    """Let SIGTERM do what Ctrl-C does: the load ends, and what was measured is stored."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -11,8 +11,42 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 KEEP_ALIVE_S = 75  # source: default of nginx; longer than clients here keep connections
+
+MAX_HEAD_BYTES = 65_536
+"""Longest head of a request. # assumption: 8 times Tomcat's maxHttpHeaderSize default."""
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """HTTP whose memory is bounded: the parser itself takes headers and trailers of any length."""
+
+    _silent_bytes = 0
+    _is_heard = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; refuse a client that sends many without ever completing anything."""
+        self._is_heard = False
+        super().data_received(data)
+        self._silent_bytes = 0 if self._is_heard else self._silent_bytes + len(data)
+        if self._silent_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+
+    def on_headers_complete(self) -> None:
+        """Begin the request."""
+        self._is_heard = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._is_heard = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._is_heard = True
+        super().on_message_complete()
 
 
 class AsgiServer(uvicorn.Server):
@@ -38,6 +72,7 @@ class AsgiServer(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=grace_s,
             server_header=False,
+            http=BoundedHeads,
         )
         super().__init__(config)
         self._on_ready = on_ready

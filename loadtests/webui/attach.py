@@ -53,7 +53,7 @@ class _StartForm:
             "--overrides",
             default="",
             metavar="TEXT",
-            help="Changes to the scenario, KEY=VALUE, separated by blanks; of the start form",
+            help="In the web UI: changes to the scenario, KEY=VALUE, separated by blanks",
         )
         # Registered by the driver for the command line alone, some of them are fields, too.
         actions = {action.dest: action for action in parser._actions}

@@ -61,6 +61,7 @@ class Desk:
         self._authorisation = authorisation
         self._forecast = Forecast()
         self._series = Series()
+        self._test = ""
         self._live = conductor.live
         self._told: Run | None = None
         self._is_preparing = False
@@ -133,9 +134,18 @@ class Desk:
             return stored_rows(self.stored)
         return trust_rows(self._conductor.live, self._conductor.lost)
 
-    def charts(self) -> dict[str, object]:
-        """Return what the page of charts draws."""
+    def charts(self, test: str, after_s: float) -> dict[str, object]:
+        """Return what the page of charts draws.
+
+        Parameters
+        ----------
+        test : str
+            Run id of the test whose points the page has; empty for none.
+        after_s : float
+            The latest of them, s from the epoch.
+        """
         first = self.trust_rows()[0]
+        is_same = test == self._test
         return {
             "title": self.title,
             "trust": f"{first['figure']}: {first['value']}",
@@ -144,7 +154,8 @@ class Desk:
             if self.stored is None
             else {"path": self.stored.path, "answer": self.stored.answer}
             | {"reasons": list(self.stored.reasons)},
-            "series": self._series.to_json(),
+            "test": self._test,
+            "series": self._series.to_json(after_s) if is_same else self._series.to_json(),
         }
 
     def _check_free(self, host: str) -> None:
@@ -184,9 +195,11 @@ class Desk:
             self._forecast.look()
             if conductor.live is not self._live:
                 self._live, self._series, self.stored = conductor.live, Series(), None
+                self._test = conductor.order.plan.run
                 if self._forecast.is_missing:
                     self._forecast.begin(conductor.order.folder)
-            self._series.add(conductor.live, conductor.queue_age_s)
+            if conductor.is_loading:
+                self._series.add(conductor.live, conductor.queue_age_s)
             if conductor.run is not self._told:
                 self._judge(conductor.run)
 

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -26,6 +27,7 @@ _LEAST_S = 0.5
 """Rates over less than this would be noise: the last piece of a test covers a moment only."""
 
 _MS = 1000.0
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +259,26 @@ class Series:
         )
         self._before = (totals.t_s, totals.arrived, totals.requests)
 
-    def to_json(self) -> dict[str, list[float | None]]:
-        """Return the columns, unknown values as null; ages as ``age <job>``."""
-        points = list(self._points)
+    def to_json(self, after_s: float = -math.inf) -> dict[str, list[float | None]]:
+        """Return the columns of the points after a moment; ages as ``age <job>``.
+
+        Whoever watches asks for what is new: an hour of points takes the time of several requests,
+        in the process that sends them.
+
+        Parameters
+        ----------
+        after_s : float
+            Moment, s from the epoch; absent: all points.
+
+        Returns
+        -------
+        dict of str to list
+            Columns of equal length, unknown values as null.
+        """
+        newest_first = takewhile(
+            lambda point: round(point.t_s, _DECIMALS) > after_s, reversed(self._points)
+        )
+        points = list(newest_first)[::-1]
         columns: dict[str, list[float | None]] = {
             name: [_number(getattr(point, name)) for point in points]
             for name in ("t_s", "due_per_s", "sent_per_s", "active", "p50_s", "p95_s", "p99_s")
@@ -274,7 +293,7 @@ def _jobs(points: Sequence[Point]) -> Iterator[str]:
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)
+    return None if math.isnan(value) else round(value, _DECIMALS)
 
 
 def _ms(time_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from locust.web import WebUI
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -62,7 +63,8 @@ def make_pages(web_ui: WebUI, desk: Desk, base_path: str) -> Blueprint:
     @pages.get("/series.json")
     @members_only
     def series() -> Response:
-        return jsonify(desk.charts())
+        after_s = request.args.get("after", -math.inf, type=float)
+        return jsonify(desk.charts(request.args.get("test", ""), after_s))
 
     @pages.get("/run.zip")
     @members_only

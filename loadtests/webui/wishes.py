@@ -128,8 +128,13 @@ def _check_catalogue(order: Order, known: Scenario) -> None:
         raise LoadError(
             f"the stand-in portal was started with the catalogue of {known.name}; "
             f"{len(unknown):,} services of {order.scenario.name} are not in it or differ "
-            f"({listed}). Start `hoso load {order.scenario.name} --web` instead"
+            f"({listed}). Start another load test: {_command(order)}"
         )
+
+
+def _command(order: Order) -> str:
+    changes = [text for change in order.plan.overrides for text in ("--set", change)]
+    return shlex.join(["hoso", "load", order.plan.scenario, *changes, "--web"])
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -169,3 +169,7 @@ def _explained(folder: Path) -> Iterator[None]:
         raise CompiledEngineError(
             f"the kernel cannot be compiled here ({what}); {_OTHERWISE}"
         ) from error
+
+
+if __name__ == "__main__":
+    load_kernel()

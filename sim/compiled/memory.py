@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sim.compiled import structs
 from sim.compiled.kernel import constants as codes
-from sim.compiled.kernel.constants import NONE
+from sim.compiled.kernel.constants import EARLY, NONE
 from sim.compiled.program import Blueprint, Table
 from sim.compiled.structs import Struct, World, dtype_of
 from sim.demand.trace import BITS_PER_BYTE, TOGETHER, Trace
@@ -16,6 +16,12 @@ from sim.streams import child_key, child_keys
 
 _FEW = 64
 """Rows that an array which grows has at first."""
+
+_SLOTS = 1024
+"""Slots of time that events are sorted into beforehand; a power of 2."""
+_REQUESTS_PER_SLOT = 4.0
+"""With about ten events each, that makes a heap of three or four levels."""
+_SLOTS_PER_S = (1e-3, 1e6)
 
 
 class Memory:
@@ -36,7 +42,11 @@ class Memory:
         for name, table in blueprint.tables.items():
             self._place(name, table.copy())
         self["running"] = NONE
-        self["first_free"] = self["first_free_item"] = NONE
+        self["seq"] = EARLY
+        for kind in ("", "_item", "_event"):
+            self["first_free" + kind] = NONE
+        self["n_slots"] = _SLOTS
+        self._place("slots", _rows(structs.Cell, _SLOTS))["value"] = NONE
         self["least_free"] = blueprint.most_workers + 2
         self["least_free_items"] = len(blueprint.backlog) + 1
         self._place("due", _rows(structs.Entry, 0))
@@ -72,6 +82,8 @@ class Memory:
 
         Sessions that have begun and not ended must be among them.
         """
+        if not self.world["slots_per_s"][0]:
+            self["slots_per_s"] = _slots_per_s(sessions, requests)
         self._place("sessions", sessions)
         self._place("requests", requests)
         self["first_session"], self["first_request"] = first
@@ -97,8 +109,10 @@ class Memory:
     def provide(self) -> None:
         """Provide what the kernel wants, but for sessions."""
         wants = self["wants"]
-        if wants & (codes.MORE_THREADS | codes.MORE_DUE):
+        if wants & codes.MORE_THREADS:
             self._add_threads(grow=True)
+        elif wants & codes.MORE_EVENTS:
+            self._add_handles(len(self._arrays["timers"]))
         if wants & codes.MORE_ITEMS:
             self._add_items()
         if wants & codes.MORE_ROWS:
@@ -109,9 +123,10 @@ class Memory:
             self._more("level_rows", structs.LevelRow, "most_level_rows")
         self["wants"] = 0
 
-    def _place(self, name: str, array: Table) -> None:
+    def _place(self, name: str, array: Table) -> Table:
         self._arrays[name] = array
         self[name] = array.ctypes.data
+        return array
 
     def _resize(self, name: str, struct: type[Struct], size: int) -> Table:
         """Let an array have so many rows; new ones are 0."""
@@ -119,8 +134,7 @@ class Memory:
         old = self._arrays.get(name)
         if old is not None:
             grown[: len(old)] = old
-        self._place(name, grown)
-        return grown
+        return self._place(name, grown)
 
     def _more(self, name: str, struct: type[Struct], most: str) -> None:
         least = 2 * self["n_levels"] if name == "level_rows" else 0
@@ -159,17 +173,21 @@ class Memory:
         self._add_handles(self["n_fixed"] + codes.TIMERS_OF_THREAD * new)
 
     def _add_handles(self, handles: int) -> None:
-        """Make room for the events of so many timers."""
-        old = len(self._arrays.get("timers", ()))
-        self._resize("timers", structs.Timer, handles)["position"][old:] = codes.IDLE
-        self._resize("nodes", structs.Node, handles)
+        """Make room for the events of so many timers, beside those that there are."""
+        self._resize("timers", structs.Timer, handles)
+        old = len(self._arrays.get("events", ()))
+        new = max(old, self["n_events"]) + 2 * handles
+        self["event_limit"] = new - handles
+        self._resize("nodes", structs.Node, new)
+        _link_free(self._resize("events", structs.Event, new)[old:], old, self["first_free_event"])
+        self["first_free_event"] = old
         for ring in ("due", "urgent"):
             head, count = self[f"{ring}_head"], self[f"{ring}_count"]
             entries = np.roll(self._arrays[ring], -head)[:count]
-            self._place(ring, _rows(structs.Entry, 2 * handles))
+            self._place(ring, _rows(structs.Entry, count + 2 * handles))
             self._arrays[ring][:count] = entries
-            self[f"{ring}_head"], self[f"{ring}_size"] = 0, 2 * handles
-            self[f"{ring}_limit"] = handles
+            self[f"{ring}_head"], self[f"{ring}_size"] = 0, count + 2 * handles
+            self[f"{ring}_limit"] = count + handles
 
     def _add_items(self) -> None:
         old = len(self._arrays["items"])
@@ -210,6 +228,14 @@ def _mapped(
 ) -> NDArray[np.int32]:
     """Return indices of the blueprint for indices of a trace."""
     return np.array([index_of[name] for name in names], dtype=np.int32)[values]
+
+
+def _slots_per_s(sessions: Table, requests: Table) -> float:
+    """Return how finely to sort events by time; any number gives the same order of events."""
+    arrival_s = sessions["arrival_s"]
+    span_s = float(arrival_s[-1] - arrival_s[0]) if len(arrival_s) else 0.0
+    wanted = len(requests) / _REQUESTS_PER_SLOT / span_s if span_s > 0.0 else 1.0
+    return float(np.clip(wanted, *_SLOTS_PER_S))
 
 
 def _longest_group(requests: Table) -> int:

@@ -264,6 +264,7 @@ class _Stations:
                 "tail": NONE,
                 "cores": cores,
                 "speed": 1.0,
+                "rate": 1.0,
             }
         )
         self._servers.append(

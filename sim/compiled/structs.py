@@ -29,26 +29,33 @@ def dtype_of(struct: type[Struct]) -> np.dtype[np.void]:
 
 
 class Node(Struct):
-    """An entry of the heap of events."""
+    """An event in the heap."""
 
     time: F8
     seq: I8  # order of scheduling; decides among equal times
     handle: I8  # whose timer
 
 
-class Timer(Struct):
-    """Where the timer of a handle stands: in the heap, among what is due now, or nowhere."""
+class Event(Struct):
+    """An event of a later slot of time, in the slot's list."""
 
-    position: I8  # index in the heap, or IDLE, or DUE
-    stamp: I8  # of the entry among what is due now that counts
+    time: F8
+    seq: I8
+    handle: I8
+    next: I8
+
+
+class Timer(Struct):
+    """What a handle's timer was last set to."""
+
+    stamp: I8  # order of scheduling of the event that counts
 
 
 class Entry(Struct):
     """An entry of a ring of things due now."""
 
-    what: I8
-    index: I8
-    stamp: I8
+    what: I8  # handle, or kind of what starts
+    stamp: I8  # of the timer, or index of what starts
 
 
 class Thread(Struct):
@@ -162,6 +169,7 @@ class Processor(Struct):
     count: I8  # pieces started so far
     cores: F8
     speed: F8
+    rate: F8  # at which each piece in service attains work
     attained: F8
     since: F8
     timer_value: F8  # what the timer stands for
@@ -423,6 +431,14 @@ class World(Struct):
 
     nodes: Address
     heap_size: I8
+    events: Address
+    first_free_event: I8
+    n_events: I8  # in the heap and in later slots
+    event_limit: I8
+    slots: Address
+    n_slots: I8
+    slots_per_s: F8
+    slot: I8  # the present one, counted from time 0
     timers: Address
     urgent: Address
     urgent_size: I8

@@ -201,6 +201,16 @@ def test_the_charts_keep_the_latest_seconds() -> None:
     assert series.to_json()["t_s"][0] == 11.0
 
 
+def test_only_what_is_new_is_asked_for() -> None:
+    series, live = Series(), view()
+    for second in (1.0 + 3e-7, 2.0, 3.0):  # more digits than are told
+        live.add(piece(second))
+        series.add(live, {})
+    first, *others = series.to_json()["t_s"]
+    assert first is not None
+    assert series.to_json(first)["t_s"] == others
+
+
 def test_recent_quantiles_forget_what_is_old() -> None:
     live = view(piece(1.0, times=[binned(0, 5.0, 100)]))
     live.add(piece(30.0, times=[binned(1, 0.1, 100)]))

@@ -54,16 +54,21 @@ NO_QUEUE, OF_POOL, OF_PROCESSOR, OF_JOB = range(4)
 MOMENTS, ARRIVAL, WATCH, STOP, FIRST_TIMER = range(5)
 """Handles of the timers that are always there; those of stations follow, then those of threads."""
 
-TIMERS_OF_THREAD = 2
+BITS_OF_TIMER = 1
+TIMERS_OF_THREAD = 1 << BITS_OF_TIMER
 OWN, PATIENCE = range(TIMERS_OF_THREAD)
 
-IDLE, DUE = -1, -2
-"""Positions of a timer that stands not in the heap: nowhere, or among what is due now."""
+IDLE = -1
+"""Handle of an event that does not count any more."""
+NEVER_SET = 0
+"""Stamp of a timer that will not fire."""
+EARLY = 1
+"""Stamp in the order of scheduling before everything else."""
 
 START_STATION, START_THREAD, BREAK_OFF = range(3)
 """Kinds of urgent entries."""
 
-MORE_THREADS, MORE_ITEMS, MORE_ROWS, MORE_DOSSIERS, MORE_LEVEL_ROWS, MORE_DUE, MORE_SESSIONS = (
+MORE_THREADS, MORE_ITEMS, MORE_ROWS, MORE_DOSSIERS, MORE_LEVEL_ROWS, MORE_EVENTS, MORE_SESSIONS = (
     1 << bit for bit in range(7)
 )
 """What the kernel may want before it goes on."""

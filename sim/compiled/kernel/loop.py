@@ -12,13 +12,13 @@ from sim.compiled.kernel.constants import (
     ANSWERED,
     ARRIVAL,
     ASK,
+    BITS_OF_TIMER,
     BOOT,
     BOOTED,
     BREAK_OFF,
     FOLLOW,
     GO_ON,
     GROUP_ANSWERED,
-    IDLE,
     MOMENTS,
     NONE,
     PATIENCE,
@@ -31,11 +31,19 @@ from sim.compiled.kernel.constants import (
     START_THREAD,
     STOP,
     THOUGHT,
-    TIMERS_OF_THREAD,
     WATCH,
     WORK,
 )
-from sim.compiled.kernel.events import first_time, fire_now, pop, pop_due, set_timer, start
+from sim.compiled.kernel.events import (
+    fire_now,
+    handle_of,
+    is_soon,
+    next_time,
+    pop,
+    pop_due,
+    set_timer,
+    start,
+)
 from sim.compiled.kernel.level import close_intervals, close_run
 from sim.compiled.kernel.places import (
     job_of,
@@ -64,17 +72,16 @@ def go_on(w: World) -> None:
             clients.arrive(w)
         elif w.urgent_count:
             _start_next(w)
-        elif w.heap_size and first_time(w) == w.now:
+        elif is_soon(w):
             _fire(w, pop(w))
         elif w.due_count:
-            handle = pop_due(w)
-            if handle != IDLE:
-                _fire(w, handle)
+            _fire(w, pop_due(w))
         else:
-            time = first_time(w)
+            time = next_time(w)
             close_intervals(w, time)
             if not w.wants:
                 w.now = time
+                _fire(w, pop(w))
 
 
 @kernel
@@ -100,9 +107,9 @@ def _start_next(w: World) -> None:
         w.urgent_head = 0
     w.urgent_count -= 1
     if entry.what == START_STATION:
-        _start_station(w, entry.index)
+        _start_station(w, entry.stamp)
         return
-    thread = thread_of(w, entry.index)
+    thread = thread_of(w, entry.stamp)
     if entry.what == BREAK_OFF:
         visits.break_off(w, thread)
     _resume(w, thread)
@@ -122,10 +129,10 @@ def _start_station(w: World, handle: int) -> None:
 
 @kernel
 def _fire(w: World, handle: int) -> None:
-    """A timer fires."""
+    """A timer fires, unless it does not count any more."""
     if handle >= w.n_fixed:
-        thread = thread_of(w, (handle - w.n_fixed) // TIMERS_OF_THREAD)
-        if (handle - w.n_fixed) % TIMERS_OF_THREAD == PATIENCE:
+        thread = thread_of(w, (handle - w.n_fixed) >> BITS_OF_TIMER)
+        if handle == handle_of(w, thread, PATIENCE):
             clients.lose_patience(w, thread)
         else:
             _resume(w, thread)

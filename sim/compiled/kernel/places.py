@@ -4,6 +4,8 @@ from sim.compiled import structs
 from sim.compiled.jit import element_of
 
 node_of = element_of(structs.Node, "nodes")
+event_of = element_of(structs.Event, "events")
+slot_of = element_of(structs.Cell, "slots")
 timer_of = element_of(structs.Timer, "timers")
 urgent_of = element_of(structs.Entry, "urgent")
 due_of = element_of(structs.Entry, "due")

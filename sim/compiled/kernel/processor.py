@@ -1,10 +1,10 @@
 """Processor cores, shared among the requests on them or given out in turn."""
 
 from sim.compiled.jit import kernel
-from sim.compiled.kernel.constants import COMPUTED, COMPUTING, IDLE, NONE, OWN
-from sim.compiled.kernel.events import cancel, fire_now, handle_of, set_timer
+from sim.compiled.kernel.constants import COMPUTED, COMPUTING, NONE, OWN
+from sim.compiled.kernel.events import cancel, fire_now, handle_of, set_timer, stands
 from sim.compiled.kernel.level import advance, join, leave, set_queue
-from sim.compiled.kernel.places import level_of, processor_of, thread_of, timer_of
+from sim.compiled.kernel.places import level_of, processor_of, thread_of
 from sim.compiled.kernel.queues import append, insert, remove, take_out
 from sim.compiled.structs import Processor, Thread, World
 
@@ -64,6 +64,7 @@ def set_speed(w: World, processor: Processor, speed: float) -> None:
     advance(w, level_of(w, processor.level))
     _attain(w, processor)
     processor.speed = speed
+    _show(w, processor)
     _schedule(w, processor)
 
 
@@ -107,18 +108,10 @@ def finish(w: World, processor: Processor) -> None:
 
 
 @kernel
-def _rate(processor: Processor) -> float:
-    """Return how fast each piece in service attains work now."""
-    if processor.n <= processor.cores:
-        return processor.speed
-    return processor.speed * processor.cores / processor.n
-
-
-@kernel
 def _attain(w: World, processor: Processor) -> None:
     """Bring the attained work up to now."""
     if processor.n:
-        processor.attained += (w.now - processor.since) * _rate(processor)
+        processor.attained += (w.now - processor.since) * processor.rate
     else:
         processor.attained = 0.0
     processor.since = w.now
@@ -135,11 +128,19 @@ def _start(w: World, processor: Processor, thread: Thread, work_s: float) -> Non
 
 @kernel
 def _show(w: World, processor: Processor) -> None:
-    """Show the level: cores in use, and under processor sharing the work beyond them."""
+    """Show how fast each piece in service attains work, and the level: cores in use, and under
+    processor sharing the work beyond them.
+    """
     level = level_of(w, processor.level)
-    level.busy = min(float(processor.n), processor.cores)
+    if processor.n <= processor.cores:
+        processor.rate, level.busy = processor.speed, float(processor.n)
+        queue = 0.0
+    else:
+        processor.rate = processor.speed * processor.cores / processor.n
+        level.busy = processor.cores
+        queue = processor.n - processor.cores
     if processor.shares:
-        set_queue(level, max(processor.n - processor.cores, 0.0))
+        set_queue(level, queue)
 
 
 @kernel
@@ -156,12 +157,12 @@ def _fill(w: World, processor: Processor) -> None:
 @kernel
 def _schedule(w: World, processor: Processor) -> None:
     """Set the timer for the piece that ends first, unless it stands already."""
-    rate = _rate(processor)
+    rate = processor.rate
     if processor.root == NONE or rate <= 0.0:
         cancel(w, processor.timer)
         return
     value = thread_of(w, processor.root).value
-    stands = timer_of(w, processor.timer).position != IDLE
-    if not (stands and value == processor.timer_value and rate == processor.timer_rate):
+    is_same = value == processor.timer_value and rate == processor.timer_rate
+    if not (is_same and stands(w, processor.timer)):
         processor.timer_value, processor.timer_rate = value, rate
         set_timer(w, processor.timer, max(0.0, value - processor.attained) / rate)

@@ -83,6 +83,8 @@ def meld(w: World, one: int, other: int) -> int:
 @kernel
 def _merge_children(w: World, thread: Thread) -> int:
     """Merge the children of a thread: in pairs from the left, then all from the right."""
+    if thread.child == NONE:
+        return NONE
     pairs = NONE  # merged pairs, linked back through ``prev``
     child = thread.child
     while child != NONE:
