@@ -12,8 +12,9 @@ help: ## list the targets
 $(VENV)/ready: pyproject.toml .ci/requirements.txt .ci/setup
 	@PYTHON="$(PYTHON)" bash .ci/setup $(VENV)
 
-demo: $(VENV)/ready ## simulate the Hải Phòng peak hour and write its report
+demo: $(VENV)/ready ## simulate the Hải Phòng peak hour, then load a stand-in portal for a minute
 	@$(RUN)/hoso run peak-hour
+	@$(RUN)/hoso load minute || [ $$? = 4 ]
 
 test: $(VENV)/ready ## unit, theory, golden, metamorphic and system tests
 	@$(RUN)/pytest

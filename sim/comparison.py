@@ -190,14 +190,18 @@ def render(comparison: Comparison) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
+    known = [row for row in comparison.differences if math.isfinite(row.difference)]
+    columns = ["metric", "A", "B", "B - A", f"{comparison.confidence:.0%} interval", "answer"]
+    # Two single replications: an answer nobody can give needs no column.
+    shown = columns if any(row.answer != "cannot tell" for row in known) else columns[:4]
     table = Table(title=f"A {comparison.run_a}   B {comparison.run_b}", box=None, pad_edge=False)
-    for column in ("metric", "A", "B", "B - A", f"{comparison.confidence:.0%} interval", "answer"):
+    for column in shown:
         is_text = column in ("metric", "answer")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=column == "metric")
-    known = [row for row in comparison.differences if math.isfinite(row.difference)]
     for row in known:
-        cells = (_shown(value) for value in (row.value_a, row.value_b, row.difference))
-        table.add_row(Text(row.metric), *cells, _interval(row.low, row.high), Text(row.answer))
+        numbers = (_shown(value) for value in (row.value_a, row.value_b, row.difference))
+        cells = (Text(row.metric), *numbers, _interval(row.low, row.high), Text(row.answer))
+        table.add_row(*cells[: len(shown)])
     n_a, n_b = comparison.replications
     notes = [f"{comparison.pairing} by replication: {n_a} of A, {n_b} of B"]
     if len(known) < len(comparison.differences):

@@ -58,6 +58,7 @@ class Options(TypedDict):
     gateways: bool
     keep_portal_data: Path | None
     reconcile: bool
+    predict: bool
     report: bool
     results: Path
 
@@ -132,6 +133,12 @@ class Options(TypedDict):
     show_default=True,
     help="Compare what the stand-in acknowledged with what it has.",
 )
+@click.option(
+    "--predict/--no-predict",
+    default=True,
+    show_default=True,
+    help="Simulate the same sessions first, and show both (of replication 0).",
+)
 @click.option("--report/--no-report", default=True, help="Write report.html beside the records.")
 @click.option(
     "--results",
@@ -205,7 +212,7 @@ def _load_host(given: Options, url: str, *, is_ours: bool) -> int:
     """Load a portal that is there; returns the exit code."""
     from loadtests.launch import run_locust, worker_command
     from loadtests.ordering import make_order
-    from loadtests.work import LoadError
+    from loadtests.work import LoadError, remove_work
 
     try:
         order = make_order(_ask(given, url))
@@ -219,12 +226,17 @@ def _load_host(given: Options, url: str, *, is_ours: bool) -> int:
         click.echo(
             f"web UI: http://{generator.web_host}:{generator.web_port} (Ctrl-C ends)", err=True
         )
-    run_locust(order, generator)
+    simulated = _simulated(order, given) if _is_predicted(given) else None
+    try:
+        run_locust(order, generator)
+    except LoadError:
+        remove_work(order.folder)
+        raise
     if generator.web_port is not None:
         return 0
     audit = _audited(order, url) if is_ours and given["reconcile"] else None
     run = _collected(order, None if audit is None else audit.synced_at)
-    code = _answered(run, report=given["report"])
+    code = _answered(run, simulated, report=given["report"])
     if audit is None:
         return code
     console().print(audit.text)
@@ -237,6 +249,30 @@ def _announce(order: "Order") -> None:
         f"{trace.n_sessions:,} sessions, {trace.n_requests:,} requests at most, "
         f"to {order.plan.host}",
         err=True,
+    )
+
+
+def _is_predicted(given: Options) -> bool:
+    """Whether the sessions are simulated, too; the web UI does that for itself."""
+    return (
+        given["predict"]
+        and not given["web"]
+        and given["smoke"] is None
+        and given["replication"] == 0
+    )
+
+
+def _simulated(order: "Order", given: Options) -> "Run":
+    """Simulate the sessions before they are sent: the measured run stays the scenario's latest."""
+    from sim.experiment import run_experiment
+
+    return run_experiment(
+        order.scenario,
+        results_root=given["results"],
+        overrides=given["overrides"],
+        processes=1,
+        replications=1,
+        tell=lambda text: click.echo(text, err=True),
     )
 
 
@@ -280,18 +316,25 @@ def _audited(order: "Order", url: str) -> _Audit:
 def _collected(order: "Order", synced_at: dict[str, float] | None) -> "Run":
     """Store what was recorded; the working folder goes when that is done."""
     from loadtests.collect import collect
-    from loadtests.work import remove_work
+    from loadtests.recorder import load_parts
+    from loadtests.work import LoadError, remove_work
 
-    run = collect(order.folder, synced_at=synced_at)
+    try:
+        run = collect(order.folder, synced_at=synced_at)
+    except LoadError:
+        if not load_parts(order.folder):
+            remove_work(order.folder)
+        raise
     remove_work(order.folder)
     return run
 
 
-def _answered(run: "Run", *, report: bool) -> int:
-    """Print the verdict and where the records are; returns the exit code."""
+def _answered(run: "Run", simulated: "Run | None", *, report: bool) -> int:
+    """Print the verdict, the simulation beside it, and where the records are; returns the code."""
     from loadtests.gates import judge_run
     from loadtests.gates.terminal import shown
     from sim.cli.terminal import save_report
+    from sim.comparison import compare, render
 
     result = judge_run(run)
     console().print(shown(result))
@@ -301,8 +344,12 @@ def _answered(run: "Run", *, report: bool) -> int:
             click.echo(f"stopped: {account['stopped']}")
         for problem in _problems(account.get("problems")):
             click.echo(problem)
+    if simulated is not None:
+        click.echo("\nsimulated (A) beside measured (B):")
+        console().print(render(compare(simulated, run)))
     if report:
-        save_report([run], run.path / "report.html")
+        runs = [run] if simulated is None else [run, simulated]
+        save_report(runs, run.path / "report.html")
     click.echo(f"records: {run.path}")
     return result.exit_code
 

@@ -34,9 +34,7 @@ def compile_kernel(tell: Callable[[str], None] | None = None) -> None:
     library.compile_kernel(tell)
 
 
-def simulate(
-    scenario: "Scenario", replication: int, trace: "Trace | None" = None
-) -> "Records":
+def simulate(scenario: "Scenario", replication: int, trace: "Trace | None" = None) -> "Records":
     """Simulate one replication; the same as ``sim.engine.simulate``.
 
     Parameters

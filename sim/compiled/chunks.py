@@ -104,7 +104,9 @@ def _load_after(memory: Memory, n_ended: int, chunk: Trace, blueprint: Blueprint
 
 def _part(trace: Trace, sessions: slice) -> Trace:
     """Return a run of the sessions of a trace."""
-    bounds = trace.first_request[sessions.start : None if sessions.stop is None else sessions.stop + 1]
+    bounds = trace.first_request[
+        sessions.start : None if sessions.stop is None else sessions.stop + 1
+    ]
     requests = slice(bounds[0], bounds[-1])
     return replace(
         trace,
@@ -118,9 +120,7 @@ def _joined(one: Trace, other: Trace) -> Trace:
     """Return two runs of sessions as one."""
     return replace(
         one,
-        first_request=np.concatenate(
-            [one.first_request, other.first_request[1:] + one.n_requests]
-        ),
+        first_request=np.concatenate([one.first_request, other.first_request[1:] + one.n_requests]),
         **{
             name: np.concatenate([getattr(one, name), getattr(other, name)])
             for name in _SESSION_COLUMNS + _REQUEST_COLUMNS

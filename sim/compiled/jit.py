@@ -48,7 +48,9 @@ def call_as_declared(compiled: Any) -> None:
     of_arguments = compiled.get_call_template
 
     def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        hints = [hint for name, hint in get_type_hints(compiled.py_func).items() if name != "return"]
+        hints = [
+            hint for name, hint in get_type_hints(compiled.py_func).items() if name != "return"
+        ]
         declared = [_declared(*pair) for pair in zip(hints, arguments, strict=True)]
         return of_arguments(tuple(declared), keywords)
 

@@ -256,9 +256,7 @@ def _backlog(counts: Sequence[int], base: int) -> Table:
     first = 0
     for job, count in enumerate(counts):
         own = items[first : first + count]
-        keys = child_keys(
-            np.full(count, base, dtype=np.uint64), np.arange(count, dtype=np.uint64)
-        )
+        keys = child_keys(np.full(count, base, dtype=np.uint64), np.arange(count, dtype=np.uint64))
         own["key"] = child_keys(keys, np.full(count, job, dtype=np.uint64))
         own["next"] = np.arange(first + 1, first + count + 1)
         own["next"][-1:] = NONE

@@ -80,12 +80,16 @@ def blueprint_of(scenario: Scenario) -> Blueprint:
     programs = _Programs(scenario, stations)
     clients, pauses = _clients(scenario)
     jobs, client_names = scenario.portal.jobs, list(scenario.clients)
-    tables = stations.tables() | programs.tables() | {
-        "clients": table(structs.Client, clients),
-        "pauses": table(structs.Real, ({"value": pause} for pause in pauses)),
-        "channels": table(structs.Channel, _channels(scenario)),
-        "moments": table(structs.Moment, _moments(scenario, stations)),
-    }
+    tables = (
+        stations.tables()
+        | programs.tables()
+        | {
+            "clients": table(structs.Client, clients),
+            "pauses": table(structs.Real, ({"value": pause} for pause in pauses)),
+            "channels": table(structs.Channel, _channels(scenario)),
+            "moments": table(structs.Moment, _moments(scenario, stations)),
+        }
+    )
     holdings, bindings = programs.places()
     return Blueprint(
         tables=tables,

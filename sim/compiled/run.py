@@ -11,9 +11,7 @@ from sim.results import Records, tables
 from sim.scenario.scenario import Scenario
 
 
-def run_whole(
-    kernel: Kernel, scenario: Scenario, replication: int, trace: Trace
-) -> Records:
+def run_whole(kernel: Kernel, scenario: Scenario, replication: int, trace: Trace) -> Records:
     """Simulate one replication whose trace lies in memory."""
     blueprint = blueprint_of(scenario)
     memory = Memory(blueprint, scenario.seed, replication)

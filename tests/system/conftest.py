@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,7 +28,7 @@ THREADS, QUEUE = 4, 4
 PATIENCE_S = 30.0
 """How long a test waits for an answer before it says that none came."""
 
-_numbers = count(100)
+_numbers = count(900_100)
 
 
 def credentials(login: str, password: str | None = None) -> dict[str, str]:
@@ -67,9 +67,9 @@ def rough_portal(
         small = {"officers": 8, "backlog_per_officer": 2, "index_lag_s": (0.0, 0.0)}
         settings = PortalSettings(scenario, data, secrets=secrets, **(small | changes))
         database = open_database(None, data)
-        seed(settings, database)
-        yield make_app(settings, database)
-        database.close()
+        with closing(database):
+            seed(settings, database)
+            yield make_app(settings, database)
 
     return opened
 

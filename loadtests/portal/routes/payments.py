@@ -178,7 +178,8 @@ def _placed(visit: Visit, dossier_id: int) -> tuple[str, Order]:
 
 
 def _message(visit: Visit, dossier: Dossier, order: Order) -> Message:
-    port = visit.request.scope["server"][1]  # where this server listens, whatever was asked for
+    # Where this server listens, whatever was asked for; without a network, what it was told.
+    port = (visit.request.scope.get("server") or ("", None))[1] or visit.settings.port
     return {
         "LoaiBanTin": "THANH_TOAN",
         "PhienBan": "1.0",

@@ -1,8 +1,7 @@
 """Where Python enters the kernel."""
 
-from numpy.typing import NDArray
-
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.compiled.kernel.loop import go_on
 

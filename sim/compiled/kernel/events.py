@@ -267,9 +267,7 @@ def _sink(w: World, place: int, time: float, seq: int, handle: int) -> None:
 def _earlier(w: World, one: int, other: int) -> int:
     """Return which of two places has the earlier event; without a branch, as either is likely."""
     first, second = node_of(w, one), node_of(w, other)
-    is_other = (second.time < first.time) | (
-        (second.time == first.time) & (second.seq < first.seq)
-    )
+    is_other = (second.time < first.time) | ((second.time == first.time) & (second.seq < first.seq))
     return one + (other - one) * is_other
 
 

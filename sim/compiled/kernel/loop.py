@@ -78,7 +78,8 @@ def go_on(w: World) -> None:
             _fire(w, pop_due(w))
         else:
             time = next_time(w)
-            close_intervals(w, time)
+            if time >= w.interval_end:
+                close_intervals(w, time)
             if not w.wants:
                 w.now = time
                 _fire(w, pop(w))

@@ -68,9 +68,7 @@ def remove(w: World, root: int, thread: Thread) -> int:
 def meld(w: World, one: int, other: int) -> int:
     """Merge two heaps by their roots; returns the root of both."""
     first, second = thread_of(w, one), thread_of(w, other)
-    if second.value < first.value or (
-        second.value == first.value and second.order < first.order
-    ):
+    if second.value < first.value or (second.value == first.value and second.order < first.order):
         first, second = second, first
     second.prev, second.next = first.id, first.child
     if first.child != NONE:
