@@ -25,7 +25,7 @@ def citizens(port: str, rate: str) -> dict[str, float]:
     from loadtests.http import Target
     from loadtests.recorder import Recorder
 
-    scenario = _scenario([{"take": "app"}], {}, SECONDS, client={"patience": "30 s"})
+    scenario = _scenario([{"take": "app"}], {"app": {}}, SECONDS, client={"patience": "30 s"})
     trace = _trace(1, int(float(rate) * SECONDS), STEPS, float(rate), THINK_S)
     log = Recorder(trace)
     target = Target.of(f"http://127.0.0.1:{port}")

@@ -3,6 +3,7 @@
 Prints one JSON line: n, cpu_s, rss_mib, mean_s (mean response time where there is one).
 """
 
+import itertools
 import json
 import random
 import resource
@@ -46,7 +47,8 @@ def hoso(seed: int, n: str) -> Result:
     from sim.engine import simulate
 
     program = [{"cpu": "app", "work": f"{SERVICE_S} s"}]
-    scenario = _scenario(program, {"cores": CORES, "discipline": "fcfs"}, int(n) / RATE_PER_S)
+    tiers = {"app": {"cores": CORES, "discipline": "fcfs"}}
+    scenario = _scenario(program, tiers, int(n) / RATE_PER_S)
     trace = _trace(seed, int(n), 1, RATE_PER_S, 0.0)
     return _timed(
         lambda: simulate(scenario, 0, trace), lambda records: records.requests["response_s"]
@@ -75,61 +77,15 @@ def ciw(seed: int, n: str) -> Result:
 def asyncflow(seed: int, n: str) -> Result:
     """M/D/8 in AsyncFlow, which draws constant steps only and cannot be seeded."""
     del seed
-    import simpy
-    from asyncflow import AsyncFlow, SimulationRunner
-    from asyncflow.components import Client, Edge, Endpoint, Server
-    from asyncflow.settings import SimulationSettings
-    from asyncflow.workload import RqsGenerator
-
-    users = 20
-    per_minute = RATE_PER_S * 60 / users
-    generator = RqsGenerator(
-        id="users",
-        avg_active_users={"mean": users, "distribution": "normal", "variance": 1e-9},
-        avg_request_per_minute_per_user={"mean": per_minute, "distribution": "poisson"},
-        user_sampling_window=60,
-    )
-    endpoint = Endpoint(
-        endpoint_name="/e",
-        steps=[{"kind": "cpu_bound_operation", "step_operation": {"cpu_time": SERVICE_S}}],
-    )
-    server = Server(
-        id="server", server_resources={"cpu_cores": CORES, "ram_mb": 1024}, endpoints=[endpoint]
-    )
-    instant = {"mean": 1e-9, "distribution": "exponential"}
-    edges = [
-        Edge(id=f"{a}-{b}", source=a, target=b, latency=instant, dropout_rate=0.0)
-        for a, b in (("users", "client"), ("client", "server"), ("server", "client"))
-    ]
-    settings = SimulationSettings(
-        total_simulation_time=int(int(n) / RATE_PER_S), sample_period_s=0.1
-    )
-    payload = (
-        AsyncFlow()
-        .add_generator(generator)
-        .add_client(Client(id="client"))
-        .add_servers(server)
-        .add_edges(*edges)
-        .add_simulation_settings(settings)
-        .build_payload()
-    )
-    runner = SimulationRunner(env=simpy.Environment(), simulation_input=payload)
-    return _timed(
-        runner.run,
-        lambda analyzer: [finish - start for start, finish in _asyncflow_clocks(analyzer)],
-    )
+    run, responses = asyncflow_runner([(CORES, SERVICE_S)], RATE_PER_S, int(n) / RATE_PER_S)
+    return _timed(run, lambda _: responses())
 
 
 def sessions(seed: int, n: str) -> Result:
     """Sessions of five requests to a tier with workers and shared cores, patient for 30 s."""
     from sim.engine import simulate
 
-    per_session, rate = 5, 40.0
-    program = [{"take": "app"}, {"cpu": "app", "work": "exponential 140 ms"}]
-    scenario = _scenario(
-        program, {"cores": CORES, "workers": 100}, int(n) / rate, client={"patience": "30 s"}
-    )
-    trace = _trace(seed, int(n) // per_session, per_session, rate / per_session, 1.0)
+    scenario, trace = sessions_of(seed, int(n))
     return _timed(
         lambda: simulate(scenario, 0, trace), lambda records: records.requests["response_s"]
     )
@@ -177,12 +133,72 @@ def _plain(values):
     return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
-def _asyncflow_clocks(analyzer):
-    return [(clock.start, clock.finish) for clock in analyzer._client.rqs_clock]
+def asyncflow_runner(stations, rate_per_s, horizon_s):
+    """Return what runs stations in tandem in AsyncFlow, and what gives the responses then."""
+    import simpy
+    from asyncflow import AsyncFlow, SimulationRunner
+    from asyncflow.components import Client, Edge, Endpoint, Server
+    from asyncflow.settings import SimulationSettings
+    from asyncflow.workload import RqsGenerator
+
+    users = 20
+    per_minute = rate_per_s * 60 / users
+    generator = RqsGenerator(
+        id="users",
+        avg_active_users={"mean": users, "distribution": "normal", "variance": 1e-9},
+        avg_request_per_minute_per_user={"mean": per_minute, "distribution": "poisson"},
+        user_sampling_window=60,
+    )
+    servers = [
+        Server(
+            id=f"server{place}",
+            server_resources={"cpu_cores": cores, "ram_mb": 1024},
+            endpoints=[
+                Endpoint(
+                    endpoint_name="/e",
+                    steps=[{"kind": "cpu_bound_operation", "step_operation": {"cpu_time": work_s}}],
+                )
+            ],
+        )
+        for place, (cores, work_s) in enumerate(stations)
+    ]
+    instant = {"mean": 1e-9, "distribution": "exponential"}
+    path = ["users", "client", *(server.id for server in servers), "client"]
+    edges = [
+        Edge(id=f"{a}-{b}", source=a, target=b, latency=instant, dropout_rate=0.0)
+        for a, b in itertools.pairwise(path)
+    ]
+    settings = SimulationSettings(total_simulation_time=int(horizon_s), sample_period_s=0.1)
+    payload = (
+        AsyncFlow()
+        .add_generator(generator)
+        .add_client(Client(id="client"))
+        .add_servers(*servers)
+        .add_edges(*edges)
+        .add_simulation_settings(settings)
+        .build_payload()
+    )
+    runner = SimulationRunner(env=simpy.Environment(), simulation_input=payload)
+    analyzer = None
+
+    def run():
+        nonlocal analyzer
+        analyzer = runner.run()
+
+    return run, lambda: [finish - start for start, finish in analyzer._client.rqs_clock]
 
 
-def _scenario(program, tier, duration_s, client=None):
-    """Return a scenario of one endpoint on one tier."""
+def sessions_of(seed, n, portals=1):
+    """Return scenario and trace of n requests in sessions of five, to so many portals at once."""
+    per_session, rate = 5, 40.0 * portals
+    program = [{"take": "app"}, {"cpu": "app", "work": "exponential 140 ms"}]
+    tiers = {"app": {"cores": CORES * portals, "workers": 100 * portals}}
+    scenario = _scenario(program, tiers, n / rate, client={"patience": "30 s"})
+    return scenario, _trace(seed, n // per_session, per_session, rate / per_session, 1.0)
+
+
+def _scenario(program, tiers, duration_s, client=None):
+    """Return a scenario of one endpoint on these tiers."""
     from sim.scenario.scenario import Scenario
 
     return Scenario.model_validate(
@@ -217,7 +233,7 @@ def _scenario(program, tier, duration_s, client=None):
                 "visit": {"client": "person", "steps": [{"step": "ask", "calls": {"page": 1}}]}
             },
             "portal": {
-                "tiers": {"app": tier},
+                "tiers": tiers,
                 "endpoints": {"page": {"group": "browse", "program": program}},
             },
         }

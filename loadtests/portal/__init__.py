@@ -1,1 +1,1 @@
-"""The stand-in portal: an OpenCPS-dialect server that stores for real, to practise load tests on."""
+"""The stand-in portal: the OpenCPS dialect, stored for real, to practise load tests on."""

@@ -1,7 +1,8 @@
-"""One replication piece by piece: sessions come when they are wanted, and go when they have ended."""
+"""One replication piece by piece: sessions come when wanted, and go when they have ended."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -108,21 +109,16 @@ def _part(trace: Trace, sessions: slice) -> Trace:
         sessions.start : None if sessions.stop is None else sessions.stop + 1
     ]
     requests = slice(bounds[0], bounds[-1])
-    return replace(
-        trace,
-        first_request=bounds - bounds[0],
-        **{name: getattr(trace, name)[sessions] for name in _SESSION_COLUMNS},
-        **{name: getattr(trace, name)[requests] for name in _REQUEST_COLUMNS},
-    )
+    columns: dict[str, Any] = {name: getattr(trace, name)[sessions] for name in _SESSION_COLUMNS}
+    columns |= {name: getattr(trace, name)[requests] for name in _REQUEST_COLUMNS}
+    return replace(trace, first_request=bounds - bounds[0], **columns)
 
 
 def _joined(one: Trace, other: Trace) -> Trace:
     """Return two runs of sessions as one."""
-    return replace(
-        one,
-        first_request=np.concatenate([one.first_request, other.first_request[1:] + one.n_requests]),
-        **{
-            name: np.concatenate([getattr(one, name), getattr(other, name)])
-            for name in _SESSION_COLUMNS + _REQUEST_COLUMNS
-        },
-    )
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)])
+        for name in _SESSION_COLUMNS + _REQUEST_COLUMNS
+    }
+    first_request = np.concatenate([one.first_request, other.first_request[1:] + one.n_requests])
+    return replace(one, first_request=first_request, **columns)

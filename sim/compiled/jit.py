@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
 from sim.compiled.structs import Struct, World, dtype_of
@@ -32,14 +32,13 @@ def kernel(function: F) -> F:
     Arithmetic follows IEEE 754 to the bit (nothing is contracted or reordered), and a division by
     zero gives what NumPy gives.
     """
-    compiled = numba.njit(
-        error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
-    call_as_declared(compiled)
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    _call_as_declared(compiled)
     return cast(F, compiled)
 
 
-def call_as_declared(compiled: Any) -> None:
+def _call_as_declared(compiled: Any) -> None:
     """Let callers convert arguments to the annotated types, as in C.
 
     Else Numba compiles a function anew for every constant and every width of an argument, which

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sim.compiled.errors import CompiledEngineError
 
 if TYPE_CHECKING:
-    from sim.compiled.program import Table
+    from sim.compiled.stations import Table
 
 Kernel = Callable[["Table"], None]
 """Goes on with a world until the run is over or something is wanted."""
@@ -109,7 +109,10 @@ def _is_own(folder: Path) -> bool:
 def _digest() -> str:
     """Return a hash of all that decides the machine code, 16 hex digits."""
     numba = _numba()
-    from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+    from llvmlite.binding import (  # type: ignore[import-untyped]
+        get_host_cpu_features,
+        get_host_cpu_name,
+    )
 
     root = Path(__file__).parent.parent
     machine = f"{numba.__version__} {sys.version} {get_host_cpu_name()} "

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sim.compiled import structs
 from sim.compiled.kernel import constants as codes
 from sim.compiled.kernel.constants import EARLY, NONE
-from sim.compiled.program import Blueprint, Table
+from sim.compiled.program import Blueprint
+from sim.compiled.stations import Table
 from sim.compiled.structs import Struct, World, dtype_of
 from sim.demand.trace import BITS_PER_BYTE, TOGETHER, Trace
 from sim.streams import child_key, child_keys
@@ -63,6 +64,7 @@ class Memory:
         return int(self.world[name][0])
 
     def __setitem__(self, name: str, value: float) -> None:
+        """Set a field of the world."""
         self.world[name] = value
 
     @property
@@ -227,7 +229,9 @@ def _mapped(
     index_of: Mapping[str, int], names: Sequence[str], values: NDArray[Any]
 ) -> NDArray[np.int32]:
     """Return indices of the blueprint for indices of a trace."""
-    return np.array([index_of[name] for name in names], dtype=np.int32)[values]
+    indices = np.array([index_of[name] for name in names], dtype=np.int32)
+    mapped: NDArray[np.int32] = indices[values]
+    return mapped
 
 
 def _slots_per_s(sessions: Table, requests: Table) -> float:

@@ -1,11 +1,17 @@
 """One replication on the compiled engine: a scenario and its trace become records."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from sim.compiled.kernel import constants as codes
 from sim.compiled.library import Kernel
 from sim.compiled.memory import Memory, requests_of, sessions_of
-from sim.compiled.program import Blueprint, Table, blueprint_of
+from sim.compiled.program import Blueprint, blueprint_of
+from sim.compiled.stations import Table
 from sim.demand.trace import Trace
 from sim.results import Records, tables
 from sim.scenario.scenario import Scenario
@@ -70,8 +76,8 @@ def attempts_of(requests: Table, rows: Table) -> tables.Attempts:
     is_first = np.ones(len(first) + len(rows), dtype=bool)
     is_first[later] = False
 
-    def merged(name: str, of_first: np.ndarray, kind: type) -> np.ndarray:
-        column = np.empty(len(is_first), dtype=kind)
+    def merged(name: str, of_first: NDArray[Any], kind: type) -> NDArray[Any]:
+        column: NDArray[Any] = np.empty(len(is_first), dtype=kind)
         column[is_first], column[later] = of_first, rows[name]
         return column
 
@@ -87,7 +93,8 @@ def attempts_of(requests: Table, rows: Table) -> tables.Attempts:
     )
 
 
-def session_table(trace: Trace, sessions: Table, end_s: float, first_session: int = 0):
+def session_table(trace: Trace, sessions: Table, end_s: float, first_session: int = 0) -> pa.Table:
+    """Return the table of sessions; those under way end now, abandoned."""
     is_under_way = sessions["ending"] == codes.UNDER_WAY
     return tables.session_table(
         trace,
@@ -98,7 +105,8 @@ def session_table(trace: Trace, sessions: Table, end_s: float, first_session: in
     )
 
 
-def dossier_table(services, memory: Memory, replication: int):
+def dossier_table(services: Sequence[str], memory: Memory, replication: int) -> pa.Table:
+    """Return the table of all dossiers."""
     rows = memory.table("dossiers")
     names = ("session", "step", "number", "service", "submitted_s", "acknowledged_s", "synced_s")
     return tables.dossier_table(
@@ -106,7 +114,7 @@ def dossier_table(services, memory: Memory, replication: int):
     )
 
 
-def level_table(blueprint: Blueprint, memory: Memory, replication: int):
+def level_table(blueprint: Blueprint, memory: Memory, replication: int) -> pa.Table:
     """Return the table of levels: the kernel writes interval after interval, level after level."""
     rows = memory.table("level_rows").view(np.float64)
     rows = rows.reshape(-1, memory["n_levels"], tables.LEVEL_FIELDS)

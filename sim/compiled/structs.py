@@ -1,9 +1,8 @@
 """What the kernel keeps in memory: one structure for each thing of the model.
 
-Every structure is a row of a NumPy array; the :class:`World` knows where the arrays lie. Things name
-each other by index, -1 is nobody, so an array can move when it grows. Times are in s. A field is 8 bytes
-wide, 4 only where there are many rows and no function gets the field itself: Numba would compile
-the function once for each width.
+Every structure is a row of a NumPy array; the :class:`World` knows where the arrays lie. Things
+name each other by index, -1 is nobody, so an array can move when it grows. Times are in s. A field
+is 8 bytes wide, 4 where there are many rows.
 """
 
 from typing import Annotated, get_type_hints

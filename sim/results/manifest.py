@@ -64,7 +64,7 @@ class Manifest(BaseModel):
     trust: JsonValue = None
     """Verdict on the measurement; null for simulated."""
     load: JsonValue = None
-    """How the load of a measurement went: its reference, host, dialect, workers, what stopped it and
+    """How the load of a measurement went: its reference, host, dialect, workers, what stopped it,
     the commonest problems; null for simulated."""
 
 

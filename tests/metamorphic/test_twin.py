@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from sim.compiled import simulate as compiled_engine
 from sim.compiled import simulate_in_chunks
 from sim.demand import draw_trace, expected_size
+from sim.demand.trace import TOGETHER
 from sim.engine import simulate as simpy_engine
 from sim.results import TABLES, Records
 from sim.scenario import load_scenario
 from sim.scenario.loader import shipped_scenarios
+from sim.scenario.scenario import Scenario
 
 SETTINGS = settings(
     max_examples=100,
@@ -94,6 +96,44 @@ def test_the_peak_hour_in_full_gives_the_same_records_for_a_minute():
         "peak-hour", ["window.warm_up_s=0", "window.duration_s=60", "window.drain_s=60"]
     )
     assert_twins(*both(scenario, 0))
+
+
+def test_a_crowd_at_one_moment_gives_the_same_records(scenario_dict, trace_of):
+    """More clients, retries, dossiers and items at once than the kernel has room for at first."""
+    work = {"distribution": "exponential", "mean_s": 0.01}
+    portal = {
+        "tiers": {"app": {"cores": 4, "workers": 8, "queue_limit": 900}},
+        "jobs": {"sync": {"period_s": 1, "batch": 500, "workers": 200, "program": [{"delay": 2}]}},
+        "endpoints": {
+            "submit": {
+                "group": "all_of_them",
+                "files_dossier": True,
+                "program": [{"take": "app"}, {"cpu": "app", "work": work}, {"enqueue": "sync"}],
+            }
+        },
+    }
+    client = {"patience": 3, "retries": 2, "backoff_s": 1}
+    scenario = Scenario.model_validate(
+        scenario_dict(portal, 20.0, clients={"person": client}, execution={"level_interval_s": 0.1})
+    )
+    asks = [{}, *[{"flags": TOGETHER}] * 3, {"think_s": 0.5}]
+    trace = trace_of(scenario, [2.0] * 700, asks)
+    one, other = both(scenario, 0, trace)
+    assert other.dossiers.num_rows > 500
+    assert_twins(one, other)
+
+
+def test_days_without_an_event_give_the_same_records(scenario_dict, trace_of, one_endpoint):
+    day_s = 86400.0
+    scenario = Scenario.model_validate(
+        scenario_dict(
+            one_endpoint([{"delay": day_s}, {"delay": 0.5}]),
+            40 * day_s,
+            execution={"level_interval_s": day_s},
+        )
+    )
+    arrival_s = [0.0, 0.001, 0.002, 0.003, 10 * day_s, 10 * day_s + 1, 39 * day_s]
+    assert_twins(*both(scenario, 0, trace_of(scenario, arrival_s)))
 
 
 def pieces(trace, sizes):

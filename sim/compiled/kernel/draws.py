@@ -1,4 +1,4 @@
-"""The random numbers of an attempt, the same as ``sim.streams`` and ``sim.demand.variates`` give."""
+"""The random numbers of an attempt, those that ``sim.model.draws`` gives, bit for bit."""
 
 import math
 

@@ -1,7 +1,7 @@
 """The order of events: what is far ahead, what is soon, and what happens at the present moment.
 
-As in SimPy: what starts or is broken off comes at once, in the order caused (*urgent*); then what is
-due, in the order of scheduling. Whatever is scheduled for the present moment was scheduled after
+As in SimPy: what starts or is broken off comes at once, in the order caused (*urgent*); then what
+is due, in the order of scheduling. Whatever is scheduled for the present moment was scheduled after
 all that is scheduled for it already, so it goes to a ring (*due*). Of the rest only what falls into
 the present slot of time lies in a heap; later slots are lists, and a slot is poured into the heap
 when its time has come. So the heap stays small, and a timer that is cancelled, as most patience is,

@@ -28,7 +28,6 @@ from sim.compiled.kernel.constants import (
     SENT,
     SERVED,
     START_STATION,
-    START_THREAD,
     STOP,
     THOUGHT,
     WATCH,
@@ -141,7 +140,13 @@ def _fire(w: World, handle: int) -> None:
         links.finish(w, link_of(w, handle - w.first_link_timer))
     elif handle >= w.first_processor_timer:
         processors.finish(w, processor_of(w, handle - w.first_processor_timer))
-    elif handle >= w.first_job_timer:
+    else:
+        _fire_rarely(w, handle)
+
+
+@kernel
+def _fire_rarely(w: World, handle: int) -> None:
+    if handle >= w.first_job_timer:
         jobs.tick(w, job_of(w, handle - w.first_job_timer))
     elif handle >= w.first_tier_timer:
         scaling.look(w, tier_of(w, handle - w.first_tier_timer))
@@ -189,7 +194,7 @@ def _step(w: World, thread: Thread) -> bool:
         return True
     if state == ANSWERED:
         return clients.answered(w, thread)
-    if state == FOLLOW or state == THOUGHT:
+    if state in (FOLLOW, THOUGHT):
         return clients.follow(w, thread)
     if state == WORK:
         return jobs.work(w, thread)

@@ -89,9 +89,9 @@ def _merge_children(w: World, thread: Thread) -> int:
         one = child
         other = thread_of(w, one).next
         child = NONE if other == NONE else thread_of(w, other).next
-        pair = one if other == NONE else meld(w, one, other)
-        thread_of(w, pair).prev = pairs
-        pairs = pair
+        merged = one if other == NONE else meld(w, one, other)
+        thread_of(w, merged).prev = pairs
+        pairs = merged
     root = NONE
     while pairs != NONE:
         pair = thread_of(w, pairs)

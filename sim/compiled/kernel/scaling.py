@@ -67,10 +67,14 @@ def _follow(w: World, tier: Tier, utilisation: float) -> None:
         thread = new_thread(w, BOOT)
         thread.number, thread.station = missing, _number(w, tier)
         start(w, START_THREAD, thread.id)
-    elif wanted < tier.in_service and not tier.booting:
-        if w.now - tier.changed_at >= tier.cooldown_s:
-            tier.changed_at = w.now
-            tiers.scale_to(w, tier, wanted)
+    elif wanted < tier.in_service and not tier.booting and _has_cooled(w, tier):
+        tier.changed_at = w.now
+        tiers.scale_to(w, tier, wanted)
+
+
+@kernel
+def _has_cooled(w: World, tier: Tier) -> bool:
+    return w.now - tier.changed_at >= tier.cooldown_s
 
 
 @kernel
