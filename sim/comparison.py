@@ -199,9 +199,9 @@ def render(comparison: Comparison) -> "Group":
         is_text = column in ("metric", "answer")
         table.add_column(column, justify="left" if is_text else "right", no_wrap=column == "metric")
     for row in known:
-        numbers = (_shown(value) for value in (row.value_a, row.value_b, row.difference))
-        cells = (Text(row.metric), *numbers, _interval(row.low, row.high), Text(row.answer))
-        table.add_row(*cells[: len(shown)])
+        cells = [row.metric, *map(_shown, (row.value_a, row.value_b, row.difference))]
+        cells += [_interval(row.low, row.high), row.answer]
+        table.add_row(*(Text(cell) for cell in cells[: len(shown)]))
     n_a, n_b = comparison.replications
     notes = [f"{comparison.pairing} by replication: {n_a} of A, {n_b} of B"]
     if len(known) < len(comparison.differences):

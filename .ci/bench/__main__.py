@@ -7,17 +7,16 @@ Ratios are what counts: absolute figures belong to the machine they were taken o
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from comparing import bench_compiled
+from environments import ASYNCFLOW_PYTHONS, asyncflow_python
 from loading import bench_load
 
 HERE = Path(__file__).parent
-ASYNCFLOW = "asyncflow-sim==0.1.1"
-ASYNCFLOW_PYTHONS = ("python3.12", "python3.13", "python3.14")
 
 
 def main() -> None:
@@ -28,12 +27,14 @@ def main() -> None:
         "trace": bench_trace,
         "peak-hour": bench_peak_hour,
         "help": bench_help,
+        "compiled": bench_compiled,
         "load": bench_load,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"{', '.join(benches)}; default: all")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--customers", type=int, default=50_000, help="per run of a peer")
+    parser.add_argument("--customers", type=int, default=50_000, help="per run of `peers`")
+    parser.add_argument("--size", type=float, default=1.0, help="of `compiled`, for a short look")
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; CPU s, median of repeats\n")
     for name in arguments.names or benches:
@@ -136,29 +137,6 @@ def child_cpu_s(command: list[str]) -> float:
     return (after.children_user - before.children_user) + (
         after.children_system - before.children_system
     )
-
-
-def asyncflow_python() -> str | None:
-    """Return a Python with AsyncFlow (it needs 3.12), in an environment made once; else None."""
-    folder = Path(".venv/asyncflow")
-    python = folder / "bin" / "python"
-    if python.exists():
-        return str(python)
-    base = next((found for name in ASYNCFLOW_PYTHONS if (found := _working(name))), None)
-    if base is None:
-        return None
-    subprocess.run([base, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "-q", ASYNCFLOW], check=True)
-    return str(python)
-
-
-def _working(name: str) -> str | None:
-    """Return the path of an interpreter that runs, not of a launcher that refuses."""
-    path = shutil.which(name)
-    if path is None:
-        return None
-    done = subprocess.run([path, "-c", ""], capture_output=True, check=False)
-    return path if done.returncode == 0 else None
 
 
 if __name__ == "__main__":

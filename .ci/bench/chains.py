@@ -1,10 +1,11 @@
 """One measurement of a chain of stations in a process of its own: chains.py SEED PEER CHAIN N.
 
 Customers arrive in a Poisson stream and pass the chain's stations in turn, one server each; service
-is exponential. Every peer simulates the same chain and keeps every response. Prints one JSON line: n,
-cpu_s, rss_mib, mean_s and its standard error error_s, left_share (of attempts).
+is exponential. Every peer simulates the same chain and keeps every response. Prints one JSON line:
+n, cpu_s, rss_mib, mean_s and its standard error error_s, left_share (of attempts).
 """
 
+import functools
 import json
 import math
 import random
@@ -44,7 +45,7 @@ CHAINS = {
 Responses = Callable[[], tuple[list[float], float]]
 """Gives the responses in s, in any order that time allows, and the share of attempts left."""
 
-BATCHES = 50
+BATCHES = 20
 """Of the standard error: long enough to be independent of each other."""
 
 
@@ -97,27 +98,23 @@ def hoso_simpy(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
 
 def hoso_compiled(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
     """hoso's compiled engine: arrivals, levels and record tables included."""
-    return _hoso(_warm(), chain, seed, n)
+    return _hoso(warm(), chain, seed, n)
 
 
 def hoso_constant(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
     """The same with constant service, beside peers that draw none."""
-    return _hoso(_warm(), chain, seed, n, family="")
+    return _hoso(warm(), chain, seed, n, family="")
 
 
 def hoso_kernel(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
     """The kernel of the compiled engine alone: neither arrivals nor tables."""
     from parts import TimedKernel
+
     from sim.compiled.run import run_whole
 
+    warm()
     kernel = TimedKernel()
-    simulate = _warm()
-
-    def kernel_only(scenario, replication, trace):
-        return run_whole(kernel, scenario, replication, trace)
-
-    del simulate
-    _, responses = _hoso(kernel_only, chain, seed, n)
+    _, responses = _hoso(functools.partial(run_whole, kernel), chain, seed, n)
     return kernel.cpu_s, responses
 
 
@@ -141,8 +138,7 @@ def ciw(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
             visits.setdefault(record.id_number, []).append(record)
         done = [visit for _, visit in sorted(visits.items()) if len(visit) == size]
         return [
-            max(record.exit_date for record in visit)
-            - min(record.arrival_date for record in visit)
+            max(record.exit_date for record in visit) - min(record.arrival_date for record in visit)
             for visit in done
         ], 0.0
 
@@ -155,26 +151,21 @@ def salabim(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
 
     library.yieldless(False)
     rng, env = random.Random(seed), library.Environment(trace=False)
-    stations = [
-        (library.Resource(capacity=cores), 1 / mean_s) for cores, mean_s in chain.stations
-    ]
+    stations = [(library.Resource(capacity=cores), 1 / mean_s) for cores, mean_s in chain.stations]
     responses: list[float] = []
     n_left = 0
 
-    class Attempt(library.Component):
-        def setup(self, customer=None):
-            self.customer, self.is_done = customer, False
-
+    class Patient(library.Component):
         def process(self):
             arrived = env.now()
-            for resource_, rate in stations:
-                yield self.request(resource_)
-                yield self.hold(rng.expovariate(rate))
-                self.release(resource_)
-            self.is_done = True
-            if self.customer is None:
-                responses.append(env.now() - arrived)
-            elif self.customer.attempt is self:
+            yield from _served(self, stations, rng)
+            responses.append(env.now() - arrived)
+
+    class Attempt(library.Component):
+        def process(self):
+            yield from _served(self, stations, rng)
+            if self.customer.attempt is self:
+                self.customer.attempt = None
                 self.customer.activate()
 
     class Impatient(library.Component):
@@ -182,9 +173,10 @@ def salabim(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
             nonlocal n_left
             arrived = env.now()
             for _ in range(2):
-                self.attempt = Attempt(customer=self)
+                self.attempt = Attempt()
+                self.attempt.customer = self
                 yield self.hold(chain.patience_s)
-                if self.attempt.is_done:
+                if self.attempt is None:
                     break
                 n_left += 1
             self.attempt = None
@@ -192,13 +184,20 @@ def salabim(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
 
     class Source(library.Component):
         def process(self):
-            customer = Attempt if chain.is_patient else Impatient
+            customer = Patient if chain.is_patient else Impatient
             for _ in range(n):
                 yield self.hold(rng.expovariate(chain.rate_per_s))
                 customer()
 
     Source()
     return _cpu_s(env.run), lambda: (responses, n_left / (n + n_left))
+
+
+def _served(component, stations, rng):
+    for resource_, rate in stations:
+        yield component.request(resource_)
+        yield component.hold(rng.expovariate(rate))
+        component.release(resource_)
 
 
 def asyncflow(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
@@ -208,6 +207,14 @@ def asyncflow(chain: Chain, seed: int, n: int) -> tuple[float, Responses]:
 
     run, responses = asyncflow_runner(chain.stations, chain.rate_per_s, n / chain.rate_per_s)
     return _cpu_s(run), lambda: (responses(), 0.0)
+
+
+def warm():
+    """Return the compiled engine after its first run, which loads the kernel and Arrow."""
+    from sim.compiled import simulate
+
+    _hoso(simulate, CHAINS["mm8"], 1, 100)
+    return simulate
 
 
 def _hoso(simulate, chain: Chain, seed: int, n: int, family: str = "exponential "):
@@ -238,14 +245,6 @@ def _hoso(simulate, chain: Chain, seed: int, n: int, family: str = "exponential 
         return response_s.tolist(), n_left / records.requests.num_rows
 
     return _cpu_s(run), responses
-
-
-def _warm():
-    """Return the compiled engine after its first run, which loads the kernel and Arrow."""
-    from sim.compiled import simulate
-
-    _hoso(simulate, CHAINS["mm8"], 1, 100)
-    return simulate
 
 
 def _cpu_s(run: Callable[[], object]) -> float:

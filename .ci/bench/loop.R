@@ -30,7 +30,7 @@ cpu_s <- sum(proc.time()[1:2]) - start
 
 arrivals <- get_mon_arrivals(portal)
 response_s <- arrivals$end_time - arrivals$start_time
-batches <- colMeans(matrix(head(response_s, length(response_s) %/% 50 * 50), ncol = 50))
+batches <- colMeans(matrix(head(response_s, length(response_s) %/% 20 * 20), ncol = 20))
 peak <- grep("VmHWM", readLines("/proc/self/status"), value = TRUE)
 cat(sprintf(
   paste0(
@@ -38,5 +38,5 @@ cat(sprintf(
     '"left_share": 0}\n'
   ),
   length(response_s), cpu_s, as.numeric(gsub("[^0-9]", "", peak)) / 1024, mean(response_s),
-  sd(batches) / sqrt(50)
+  sd(batches) / sqrt(20)
 ))

@@ -164,7 +164,7 @@ double mean(const std::vector<double>& values, std::size_t from, std::size_t to)
 }
 
 double standard_error(const std::vector<double>& values) {
-    constexpr int batches = 50;
+    constexpr int batches = 20;
     const std::size_t size = values.size() / batches;
     std::vector<double> means;
     for (int at = 0; at < batches; ++at) means.push_back(mean(values, at * size, (at + 1) * size));

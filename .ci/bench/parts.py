@@ -1,18 +1,16 @@
-"""The compiled engine by itself, in a process of its own: parts.py SEED TASK [N …].
+"""The compiled engine by itself, in a process of its own: parts.py SEED TASK [SIZE …].
 
-Prints one JSON line: n (requests, later attempts included), rss_mib, and where the CPU seconds went: drawing the
-trace, preparing memory, the kernel, the tables.
+Prints one JSON line: n (requests, later attempts included), rss_mib, and where the CPU seconds
+went: the trace, the kernel, and the tables with what else Python does.
 """
 
 import json
+import math
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-DAY_FACTOR = 4
-"""How many of the shipped peak days, and portals, make a day of ten million requests."""
 
 
 class TimedKernel:
@@ -43,14 +41,14 @@ def longer(seed: int, n: str) -> dict[str, float]:
 
 def denser(seed: int, n: str) -> dict[str, float]:
     """The same number within 250 s, asked of as many tiers in one as that needs."""
-    return _growth(seed, int(n), int(n) // 10_000)
+    return _growth(seed, int(n), max(int(n) // 10_000, 1))
 
 
-def day(seed: int, factor: str) -> dict[str, float]:
+def day(seed: int, times: str) -> dict[str, float]:
     """A peak day so many times over, on as many portals in one; its tables are written."""
     from sim.results import write_replication
 
-    scenario = day_scenario(seed, int(factor))
+    scenario = day_scenario(seed, float(times))
     records = None
 
     def keep(made) -> None:
@@ -67,11 +65,17 @@ def day(seed: int, factor: str) -> dict[str, float]:
     return spent
 
 
-def experiment(seed: int, factor: str, processes: str) -> dict[str, float]:
+def experiment(seed: int, times: str, processes: str) -> dict[str, float]:
     """As many such days as processes, as `hoso run` does them; wall time."""
     from sim.experiment import run_experiment
 
-    scenario = day_scenario(seed, int(factor))
+    scenario = day_scenario(seed, float(times))
+    finished_at = 0.0
+
+    def look(done: int, total: int, label: str) -> None:
+        nonlocal finished_at
+        finished_at = time.perf_counter()
+
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         run = run_experiment(
@@ -79,8 +83,9 @@ def experiment(seed: int, factor: str, processes: str) -> dict[str, float]:
             results_root=Path(folder),
             processes=int(processes),
             replications=int(processes),
+            progress=look,
         )
-        wall_s = time.perf_counter() - start
+        end = time.perf_counter()
         n = sum(
             run.table("requests", ["step"], replication=index).num_rows
             for index in run.replications
@@ -88,21 +93,22 @@ def experiment(seed: int, factor: str, processes: str) -> dict[str, float]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "n": n,
-        "wall_s": wall_s,
+        "wall_s": end - start,
+        "replications_s": finished_at - start,
+        "finish_s": end - finished_at,
         "cpu_s": time.process_time() + children.ru_utime + children.ru_stime,
         "worker_mib": children.ru_maxrss / 1024,
     }
 
 
-def day_scenario(seed: int, factor: int):
+def day_scenario(seed: int, times: float):
     """Return the shipped peak day so many times over, on as many portals in one."""
     from sim.scenario import load_scenario
 
-    one = load_scenario("peak-day")
+    one, factor = load_scenario("peak-day"), math.ceil(times)
     portal = one.portal
     sizes = {
-        f"portal.tiers.{name}.servers": tier.servers * factor
-        for name, tier in portal.tiers.items()
+        f"portal.tiers.{name}.servers": tier.servers * factor for name, tier in portal.tiers.items()
     }
     sizes |= {
         f"portal.pools.{name}.capacity": pool.capacity * factor
@@ -120,7 +126,7 @@ def day_scenario(seed: int, factor: int):
     for name, job in portal.jobs.items():
         sizes[f"portal.jobs.{name}.batch"] = job.batch * factor
         sizes[f"portal.jobs.{name}.workers"] = job.workers * factor
-    sizes["demand.day_factor"] = one.demand.day_factor * factor
+    sizes["demand.day_factor"] = one.demand.day_factor * times
     return _scenario("peak-day", seed, *(f"{name}={value}" for name, value in sizes.items()))
 
 
@@ -139,11 +145,12 @@ def _scenario(name: str, seed: int, *overrides: str):
 
 def _parts_of(scenario, keep=lambda records: None, trace=None) -> dict[str, float]:
     """Simulate one replication; return what each part took."""
-    from chains import _warm
+    from chains import warm
+
     from sim.compiled.run import run_whole
     from sim.demand import draw_trace
 
-    _warm()
+    warm()
     kernel = TimedKernel()
     wall, start = time.perf_counter(), time.process_time()
     if trace is None:

@@ -76,10 +76,12 @@ def simulate_in_chunks(
 ) -> None:
     """Simulate one replication whose trace memory does not hold at once; the same records.
 
-    Memory holds the sessions from the first that has not ended to the last that has been given,
-    80 bytes each, and their requests, 72 bytes each, beside the trace's own columns; 40 bytes for
-    each later attempt of theirs; 300 bytes for each client or server at work; and all dossiers, 56
-    bytes each.
+    Memory holds the sessions from the first that has not ended to the last that has been given:
+    64 bytes for each of them and 64 for each of their requests, as much again while the next are
+    loaded, beside the trace's own columns; 40 for each attempt of theirs after the first. Besides,
+    about 700 bytes for each client that is thinking or waits, each left request that is still
+    worked on and each worker, at the busiest moment; 48 for each dossier and 72 for each level and
+    interval of the whole run.
 
     Parameters
     ----------

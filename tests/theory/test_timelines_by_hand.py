@@ -151,6 +151,14 @@ class TestGateways:
         records = run_of(portal, [9.5, 12.0, 17.0, 20.5], blocks={"faults": [fault]})
         assert list(zip(responses(records), outcomes(records), strict=True)) == expected
 
+    def test_what_is_broken_from_the_start_is_so_for_whoever_comes_at_the_start(
+        self, one_endpoint, run_of
+    ):
+        fault = {"kind": "gateway_down", "target": "pay", "from_s": 0, "to_s": 1}
+        portal = one_endpoint([{"call": "pay"}], gateways={"pay": {"latency": "1 s"}})
+        records = run_of(portal, [0.0, 1.0], blocks={"faults": [fault]})
+        assert outcomes(records) == ["failed", "ok"]
+
     def test_a_fault_that_begins_when_another_ends_is_not_mended_with_it(
         self, one_endpoint, run_of
     ):
@@ -421,6 +429,15 @@ class TestJobs:
         )
         assert levels_of(records, "sync", "queue_age_max_s") == [4.0, 7.0, 12.0, 12.0]
         assert levels_of(records, "sync", "queue_max") == [3.0, 3.0, 1.0, 1.0]
+
+    def test_an_item_that_is_worked_on_does_not_age_the_queue_it_comes_back_to(self, run_of):
+        """Queued at 1, worked on from 5 to 13, queued again until 15, worked on to 23."""
+        portal = self.portal(program=[{"delay": "8 s"}, {"call": "npdb"}], batch=1, retries=1)
+        portal["gateways"] = {"npdb": {"latency": "0 s"}}
+        fault = {"kind": "gateway_down", "target": "npdb", "from_s": 0, "to_s": 20}
+        blocks = {"faults": [fault], "execution": {"level_interval_s": 5}}
+        records = run_of(portal, [1.0], blocks=blocks)
+        assert levels_of(records, "sync", "queue_age_max_s") == [4.0, 4.0, 14.0, 14.0, 0.0]
 
     def test_items_are_worked_on_side_by_side_by_several_workers(self, run_of):
         records = run_of(self.portal(batch=3, workers=2), [1.0, 2.0, 3.0])

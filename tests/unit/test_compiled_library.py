@@ -9,7 +9,7 @@ import pytest
 
 from sim.compiled import CompiledEngineError
 from sim.compiled.library import cache_folder, load_kernel
-from sim.compiled.structs import Request, Thread, dtype_of
+from sim.compiled.structs import Request, Session, dtype_of
 
 COMPILE = """
 from sim.compiled import CompiledEngineError, compile_kernel
@@ -81,7 +81,6 @@ def test_a_machine_without_numba_is_told_to_use_the_other_engine(tmp_path):
     assert "--engine simpy" in said
 
 
-def test_a_request_is_a_line_of_a_cache_and_a_bit():
-    """Memory per request and per client is what is documented."""
-    assert dtype_of(Request).itemsize <= 72
-    assert dtype_of(Thread).itemsize <= 256
+def test_sessions_and_requests_take_as_much_memory_as_is_said():
+    assert dtype_of(Session).itemsize == 64
+    assert dtype_of(Request).itemsize == 64
