@@ -16,8 +16,8 @@ demo: $(VENV)/ready ## simulate the Hải Phòng peak hour, then load a stand-in
 	@$(RUN)/hoso run peak-hour
 	@$(RUN)/hoso load minute || [ $$? = 4 ]
 
-test: $(VENV)/ready ## unit, theory, golden, metamorphic and system tests
-	@$(RUN)/pytest
+test: $(VENV)/ready ## unit, theory, golden, metamorphic and system tests, on two processes
+	@$(RUN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/ready ## format, lint, types and architecture
 	@$(RUN)/ruff format --check .

@@ -28,7 +28,7 @@ KILL_AFTER_S = 3.0
 SCENARIO = f"""
 name: crash
 extends: {ROOT}/scenarios/peak-hour.yaml
-window: {{duration_s: 40 s, warm_up_s: 1 s, drain_s: 60 s}}
+window: {{duration_s: 20 s, warm_up_s: 1 s, drain_s: 60 s}}
 demand:
   day_factor: 6
   think_factor: 0.01
@@ -172,9 +172,13 @@ has_postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
         sqlite,
         pytest.param(
             postgresql,
-            marks=pytest.mark.skipif(
-                not has_postgresql, reason="PostgreSQL is not installed: bash .ci/postgres install"
-            ),
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(
+                    not has_postgresql,
+                    reason="PostgreSQL is not installed: bash .ci/postgres install",
+                ),
+            ],
         ),
     ],
 )
