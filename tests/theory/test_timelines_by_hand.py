@@ -96,6 +96,27 @@ class TestSharing:
         assert area(records, "app.cpu", "busy_mean") == pytest.approx(3.5)
 
 
+class TestHolding:
+    def test_what_was_taken_last_is_given_back_first(self, run_of):
+        """At 10 both a worker and a connection come free; whoever gets the connection computes."""
+        compute = {"cpu": "one_core", "work": "1 s"}
+        programs = {
+            "both": [{"take": "app"}, {"take": "db"}, {"delay": "10 s"}],
+            "worker": [{"take": "app"}, compute],
+            "connection": [{"take": "db"}, compute],
+        }
+        portal = {
+            "tiers": {"app": {"workers": 1}, "one_core": {"discipline": "fcfs"}},
+            "pools": {"db": {"capacity": 1}},
+            "endpoints": {
+                name: {"group": "all_of_them", "program": program}
+                for name, program in programs.items()
+            },
+        }
+        each = [[{"endpoint": endpoint}] for endpoint in range(3)]
+        assert responses(run_of(portal, [0.0, 1.0, 2.0], each=each)) == [10.0, 11.0, 9.0]
+
+
 class TestGateways:
     def test_queueing_counts_against_the_timeout(self, one_endpoint, run_of, area):
         """Of 1 s each, one at a time: the second has 0.7 s left when its turn comes."""
