@@ -191,6 +191,7 @@ def figures_of(measured: Measured, scenario: Scenario, conduct: Conduct) -> Figu
         lateness_max_s=float(late_s.max(initial=0.0)) if len(late_s) else math.nan,
         requests=int(judged.sum()),
         dropped=measured.tables["dropped"].num_rows,
+        faults_missed=conduct.faults_missed,
         missing_workers=tuple(
             f"worker {worker.index} ({worker.name})"
             for worker in conduct.workers

@@ -20,6 +20,7 @@ from gevent.event import Event
 from loadtests.abort import AbortRules
 from loadtests.crew import Crew
 from loadtests.dialects import Call, DialectError
+from loadtests.gateway_faults import GATEWAYS_VARIABLE, FaultClock, apply_faults, fault_moments
 from loadtests.http import Browser, ExchangeError, Target
 from loadtests.live import LiveView, Piece
 from loadtests.monitor import KEY_HEADER, KEY_VARIABLE, PATH, MonitorLog
@@ -81,6 +82,7 @@ class Conductor:
         self._stopped = ""
         self._lost: list[str] = []
         self._monitor = MonitorLog(order.scenario)
+        self._faults: FaultClock | None = None
 
     @property
     def is_running(self) -> bool:
@@ -126,6 +128,7 @@ class Conductor:
             self._fail(f"the load test cannot begin: {error!r}")
             return
         self._at_unix_s = self._crew.begin()
+        self._break_gateways(self._at_unix_s)
         gevent.spawn(self._watch).link_exception(self._on_error)
         gevent.spawn(self._poll_monitor)
 
@@ -152,10 +155,22 @@ class Conductor:
     def _store(self) -> None:
         ended_s = self.now_s()
         self._crew.end()
+        if self._faults is not None:
+            self._faults.stop()
         self._monitor.save(self.order.folder)
         self._account(ended_s)
         if self.order.plan.collects:
             self._collect()
+
+    def _break_gateways(self, epoch_s: float) -> None:
+        """Let gateways break as the scenario says, where the stand-in's are at hand."""
+        url, key = os.environ.get(GATEWAYS_VARIABLE), os.environ.get(KEY_VARIABLE)
+        faults = self.order.scenario.faults
+        self._faults = apply_faults(self.order.scenario, url, epoch_s, key) if url and key else None
+        applied = fault_moments(faults) if self._faults is not None else []
+        left_out = len(faults) - len(applied) // 2
+        if left_out:
+            log.warning("%d faults of the scenario are not applied: no load test can", left_out)
 
     def _reset(self) -> None:
         self._tests += 1
@@ -241,6 +256,7 @@ class Conductor:
             started=dt.datetime.fromtimestamp(self._at_unix_s, dt.UTC),
             ended_s=ended_s,
             stopped=self._stopped,
+            faults_missed=() if self._faults is None else tuple(self._faults.problems),
             workers=self._crew.reports(),
         )
         save_conduct(conduct, self.order.folder)

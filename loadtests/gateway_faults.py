@@ -10,6 +10,9 @@ from loadtests.gateway_control import Fields, RemoteError, RemoteGateways
 from sim.scenario.run import Fault
 from sim.scenario.scenario import Scenario
 
+GATEWAYS_VARIABLE = "HOSO_GATEWAYS_URL"
+"""Environment variable with the URL of ``hoso gateways``; absent: no gateway can be broken."""
+
 logger = logging.getLogger(__name__)
 
 

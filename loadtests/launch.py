@@ -1,6 +1,7 @@
 """Starts what a load test needs: the stand-in portal with its gateways, and Locust."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.children import Children, await_line, kill
+from loadtests.gateway_faults import GATEWAYS_VARIABLE
 from loadtests.monitor import KEY_VARIABLE
 from loadtests.work import LoadError, Order
+from sim.results import written_whole
 
 SECRETS = ("HOSO_PORTAL_USER_SECRET", "HOSO_CAPTCHA", KEY_VARIABLE)
 """Environment variables that the stand-in portal and its generator share."""
 OFFICERS_VARIABLE = "HOSO_OFFICERS"
+KEPT = "stand-in.json"
+"""File in a kept folder: what the stand-in there was filled with."""
 
 _FILL_S = 900.0
 """A stand-in portal that is not filled by then is given up, s."""
@@ -106,6 +111,9 @@ def stand_in_portal(stand_in: StandIn, scenario: str, overrides: Sequence[str]) 
     share_secrets()
     os.environ[OFFICERS_VARIABLE] = str(stand_in.officers)
     with _folder(stand_in.data) as folder, Children() as children:
+        filled = {"officers": stand_in.officers, "records": stand_in.records}
+        with written_whole(folder / KEPT) as temporary:
+            temporary.write_text(json.dumps(filled))
         question = ["--scenario", scenario]
         for override in overrides:
             question += ["--set", override]
@@ -115,6 +123,7 @@ def stand_in_portal(stand_in: StandIn, scenario: str, overrides: Sequence[str]) 
             command = [*_hoso("gateways"), *question, "--port", "0"]
             process = children.start(command, log=log, is_read=True)
             gateways = await_line(process, "gateways: ", _GATEWAYS_S, "the gateways", log)
+            os.environ[GATEWAYS_VARIABLE] = gateways
         log = folder / "portal.log"
         command = [*_hoso("portal"), *question, "--port", "0", "--gateways", gateways]
         command += ["--data", str(folder / "data"), *_portal_options(stand_in)]

@@ -46,6 +46,8 @@ class Figures:
         Sessions that were not started because too many were there.
     missing_workers : tuple of str
         Workers that did not deliver.
+    faults_missed : tuple of str
+        Faults of the scenario that the gateways did not have.
     too_few : dict of str to int
         Metrics of targets whose quantile needs more requests → how many there were.
     """
@@ -59,6 +61,7 @@ class Figures:
     requests: int
     dropped: int
     missing_workers: tuple[str, ...] = ()
+    faults_missed: tuple[str, ...] = ()
     too_few: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -77,6 +80,7 @@ class Trust:
             for name, value in asdict(self.figures).items()
         }
         figures["missing_workers"] = list(self.figures.missing_workers)
+        figures["faults_missed"] = list(self.figures.faults_missed)
         return {"verdict": self.verdict, "reasons": list(self.reasons), "figures": figures}
 
 
@@ -90,6 +94,8 @@ def _reasons(figures: Figures) -> Iterator[str]:
     if figures.missing_workers:
         named = ", ".join(figures.missing_workers)
         yield f"missing: {named}; the load was smaller than planned, and part of it is not recorded"
+    for fault in figures.faults_missed:
+        yield f"a fault of the scenario did not happen: {fault}"
     if figures.requests == 0:
         yield "no request was sent in the judged window"
     if figures.dropped:

@@ -97,6 +97,8 @@ class Conduct(BaseModel):
     """Why it ended before all sessions had; empty when it did not."""
     failure: str = ""
     """Why it could not be begun; empty when it was."""
+    faults_missed: tuple[str, ...] = ()
+    """Gateways that could not be broken or mended when the scenario says so."""
     workers: tuple[WorkerReport, ...] = ()
     """Who carried it."""
 

@@ -1,5 +1,6 @@
 """`hoso reconcile`: is everything that a portal acknowledged still there, exactly once?"""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -127,8 +128,22 @@ def _asked(
 ) -> "Reconciliation":
     if host is not None:
         return compared(run, host)
-    from loadtests.launch import StandIn, stand_in_portal
+    assert portal_data is not None
+    import tempfile
 
-    stand_in = StandIn(database=database, data=portal_data, has_gateways=False)
-    with stand_in_portal(stand_in, run.scenario.name, ()) as url:
-        return compared(run, url)
+    from loadtests.launch import KEPT, StandIn, stand_in_portal
+    from loadtests.work import LoadError
+    from sim.scenario import dump_scenario
+
+    try:
+        filled = json.loads((portal_data / KEPT).read_text())
+    except (OSError, ValueError) as error:
+        raise LoadError(
+            f"{portal_data}: no data kept by `hoso load --keep-portal-data`: {error}"
+        ) from error
+    stand_in = StandIn(database=database, data=portal_data, has_gateways=False, **filled)
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = Path(folder) / "scenario.yaml"
+        scenario.write_text(dump_scenario(run.scenario), encoding="utf-8")
+        with stand_in_portal(stand_in, str(scenario), ()) as url:
+            return compared(run, url)

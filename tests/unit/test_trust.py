@@ -39,6 +39,7 @@ def test_a_quiet_generator_is_trusted() -> None:
         ({"lateness_p99_s": 0.0051}, "late"),
         ({"dropped": 1}, "not started"),
         ({"missing_workers": ("worker 1 (here)",)}, "worker 1"),
+        ({"faults_missed": ("payment down",)}, "payment down"),
         ({"too_few": {"all.response_s.p99": 12}}, "too few"),
         ({"requests": 0, "lateness_p99_s": math.nan}, "no request"),
     ],
