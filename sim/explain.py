@@ -88,7 +88,7 @@ def answer(run: Run) -> "RenderableType":
     from rich.text import Text
 
     results = judge_all(run, run.scenario)
-    head = headline(results)
+    head = headline(results, run.manifest.trust)
     sentence = Text(head.text, f"bold {_ANSWER_STYLES[head.answer]}")
     parts: list[RenderableType] = [sentence, target_table(results)] if results else [sentence]
     return Group(*parts, *(_plain(text, "yellow") for text in _to_mind(run, results)))

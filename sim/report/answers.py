@@ -11,7 +11,7 @@ from sim.metrics.estimates import Estimate, estimate_all
 from sim.metrics.summary import regime_sentences
 from sim.metrics.targets import TargetResult, judged
 from sim.report.page import Html, bullets, details, join, marked, paragraph, preformatted, table
-from sim.report.verdict import ANSWERS, SYMBOLS, headline
+from sim.report.verdict import ANSWERS, SYMBOLS, distrust, headline
 from sim.report.wording import (
     bound,
     duration,
@@ -91,7 +91,7 @@ def answers_of(run: Run, label: str) -> Answers:
 
 def answer_html(answers: Answers) -> Html:
     """Return the answer in one sentence, and the targets with their verdicts."""
-    head = headline(answers.results)
+    head = headline(answers.results, answers.run.manifest.trust)
     word, colon, rest = head.text.partition(":")
     sentence = Html(f"<b>{join([word])}</b>") + join([colon + rest])
     parts = [paragraph(Html(sentence), f"answer {head.answer}")]
@@ -109,9 +109,14 @@ def answer_html(answers: Answers) -> Html:
 def warnings_of(answers: Answers) -> Iterator[str]:
     """Yield everything a reader must know before trusting the answer."""
     run, scenario = answers.run, answers.scenario
+    for reason in distrust(run.manifest.trust):
+        yield f"Not to be trusted: {reason}."
     if run.manifest.status == "interrupted":
         yield f"Interrupted: {plural(len(run.replications), 'replication')} finished."
-    elif len(run.replications) < scenario.execution.replications:
+    elif (
+        run.manifest.source == "simulated"
+        and len(run.replications) < scenario.execution.replications
+    ):
         yield (
             f"{plural(len(run.replications), 'replication')} instead of the scenario's "
             f"{scenario.execution.replications}."

@@ -88,11 +88,20 @@ def write_report(runs: Sequence[Run], path: Path) -> Path:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Name runs by their scenario, or in full where several are of one scenario."""
-    names = [run.scenario.name for run in runs]
-    return [
-        name if names.count(name) == 1 else run.name for name, run in zip(names, runs, strict=True)
-    ]
+    """Name runs by their scenario; where that is not enough by their source, or in full."""
+    for name_of in (_scenario_name, _source_name):
+        names = [name_of(run) for run in runs]
+        if len(set(names)) == len(names):
+            return names
+    return [run.name for run in runs]
+
+
+def _scenario_name(run: Run) -> str:
+    return run.scenario.name
+
+
+def _source_name(run: Run) -> str:
+    return f"{run.scenario.name}, {run.manifest.source}"
 
 
 def _sections(answers: Answers, key: str) -> Iterator[Section]:

@@ -26,7 +26,7 @@ def side_by_side_html(runs: Sequence[Answers]) -> Html:
     """Return the comparison of several runs."""
     targets = [result.target.metric for answers in runs for result in answers.results]
     metrics = list(dict.fromkeys([*_ALWAYS, *targets]))
-    heads = [headline(answers.results) for answers in runs]
+    heads = [headline(answers.results, answers.run.manifest.trust) for answers in runs]
     answers_row = [
         marked(f"{SYMBOLS[head.answer]} {ANSWERS[head.answer]}", head.answer) for head in heads
     ]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from sim.metrics.targets import Answer, TargetResult
 from sim.report.wording import bound, metric_value, plural
 
@@ -28,8 +30,18 @@ class Headline:
     text: str
 
 
-def headline(results: Sequence[TargetResult]) -> Headline:
-    """Return the answer to the question, in words."""
+def distrust(trust: JsonValue) -> list[str]:
+    """Return why a measurement cannot be trusted, from its manifest; empty where it can."""
+    if not isinstance(trust, dict) or trust.get("verdict") != "untrustworthy":
+        return []
+    reasons = trust.get("reasons")
+    return [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+
+
+def headline(results: Sequence[TargetResult], trust: JsonValue = None) -> Headline:
+    """Return the answer to the question, in words; a measurement nobody can trust has none."""
+    if isinstance(trust, dict) and trust.get("verdict") == "untrustworthy":
+        return Headline("cannot_tell", "Not judged: the measurement cannot be trusted.")
     if not results:
         return Headline("cannot_tell", "Not judged: the scenario states no targets.")
     missed = [result for result in results if result.verdict.answer == "missed"]

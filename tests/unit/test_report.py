@@ -16,7 +16,7 @@ from sim.report.bins import bins_for
 from sim.report.canvas import linear_ticks
 from sim.report.series import read_series
 from sim.report.spending import time_spent
-from sim.report.verdict import headline
+from sim.report.verdict import distrust, headline
 from sim.report.wording import duration, metric_value, money, number, rate, share
 from sim.results import LEVELS, Records, Run, RunWriter
 from sim.scenario.scenario import Scenario
@@ -317,3 +317,12 @@ def test_a_report_of_days_has_dates_on_its_axis(tmp_path: Path) -> None:
     page = report_of(tmp_path, window=window, demand=demand)
     assert "Monday 25 November 2024, 00:00 to 28 November 00:00" in page
     assert ">26 Nov<" in page
+
+
+def test_a_measurement_nobody_can_trust_is_not_said_to_hold():
+    trust = {"verdict": "untrustworthy", "reasons": ["late"], "figures": {}}
+    head = headline([], trust)
+    assert head.text == "Not judged: the measurement cannot be trusted."
+    assert head.answer == "cannot_tell"
+    assert distrust(trust) == ["late"]
+    assert distrust(None) == distrust({"verdict": "trustworthy", "reasons": []}) == []
