@@ -27,6 +27,8 @@ TITLES = {
     "retry": "the same tandem, patience 1 s on the whole, one immediate retry",
 }
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
+SHORT = 1_000_000
+"""Fewer requests take so little that three times as many runs are made."""
 DAY_TIMES = 4.3
 """How many of the shipped peak days make ten million requests."""
 PROCESSES = 2
@@ -241,7 +243,8 @@ def _growth(task: str, title: str, arguments: argparse.Namespace) -> None:
     base: float | None = None
     for size in GROWTH:
         n = int(size * arguments.size)
-        runs = [_run(_parts(task, seed, str(n))) for seed in range(1, arguments.repeats + 1)]
+        repeats = arguments.repeats * (3 if size < SHORT else 1)
+        runs = [_run(_parts(task, seed, str(n))) for seed in range(1, repeats + 1)]
         run = sorted(runs, key=lambda run: run["kernel_s"])[len(runs) // 2]
         of_n_log_n = run["kernel_s"] / (run["n"] * math.log(run["n"]))
         base = of_n_log_n if base is None else base
