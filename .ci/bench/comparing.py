@@ -230,7 +230,7 @@ def _peak_hour(arguments: argparse.Namespace) -> None:
     run = sorted(runs, key=lambda run: run["cpu_s"])[len(runs) // 2]
     n = run["n"]
     print(
-        f"compiled: the shipped peak hour, {n:,} requests of about six stations each\n"
+        f"compiled: the shipped peak hour, {n:,} requests of about five stations each\n"
         f"  kernel alone {n / run['kernel_s']:11,.0f} requests/s\n"
         f"  with tables  {n / (run['kernel_s'] + run['tables_s']):11,.0f} requests/s\n"
         f"  with demand  {n / run['cpu_s']:11,.0f} requests/s, {run['rss_mib']:.0f} MiB peak\n"

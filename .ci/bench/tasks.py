@@ -168,7 +168,8 @@ def asyncflow_runner(stations, rate_per_s, horizon_s):
         Edge(id=f"{a}-{b}", source=a, target=b, latency=instant, dropout_rate=0.0)
         for a, b in itertools.pairwise(path)
     ]
-    settings = SimulationSettings(total_simulation_time=int(horizon_s), sample_period_s=0.1)
+    horizon_s = max(int(horizon_s), 5)  # it refuses less
+    settings = SimulationSettings(total_simulation_time=horizon_s, sample_period_s=0.1)
     payload = (
         AsyncFlow()
         .add_generator(generator)
