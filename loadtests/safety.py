@@ -186,6 +186,8 @@ def check_host(
         With every reason at once.
     """
     target = _target(url)
+    if authorisation is None and is_government(target.host):
+        raise HostRefusedError(_state_owned(target.host))
     found = _look_up(target, resolve or system_resolve)
     if _is_this_machine(target, found):
         return target.allowed(found.addresses[0])
@@ -348,17 +350,23 @@ def is_government(host: str) -> bool:
     return host == GOVERNMENT or host.endswith(f".{GOVERNMENT}")
 
 
-def _needs_file(target: _Target, found: Resolved) -> str:
-    todo = (
-        "Ask its operator for a written permission and state it in a file of the keys host, from, "
-        "to, rate_cap_per_s, requests_cap, by and reference; then add --authorisation FILE."
+_PERMISSION = (
+    "Ask its operator for a written permission and state it in a file of the keys host, from, "
+    "to, rate_cap_per_s, requests_cap, by and reference; then add --authorisation FILE."
+)
+
+
+def _state_owned(host: str) -> str:
+    return (
+        f"{host} belongs to the state (*.{GOVERNMENT}): citizens use it, and load without "
+        "permission is an attack. Test a copy of it, or the stand-in portal (leave --host out). "
+        f"{_PERMISSION}"
     )
-    if is_government(target.host) or is_government(found.canonical):
-        return (
-            f"{target.host} belongs to the state (*.{GOVERNMENT}): citizens use it, and load "
-            f"without permission is an attack. Test a copy of it, or the stand-in portal (leave "
-            f"--host out). {todo}"
-        )
+
+
+def _needs_file(target: _Target, found: Resolved) -> str:
+    if is_government(found.canonical):
+        return _state_owned(target.host)
     if target.host == _LOCALHOST:
         return (
             f"localhost means {', '.join(found.addresses)} here, which is not this machine alone; "
@@ -369,7 +377,7 @@ def _needs_file(target: _Target, found: Resolved) -> str:
             f"{target.host} only looks like this machine: its name server may say something else "
             f"next time. Use http://{found.addresses[0]}:{target.port}."
         )
-    return f"{target.host} is not this machine ({', '.join(found.addresses)}). {todo}"
+    return f"{target.host} is not this machine ({', '.join(found.addresses)}). {_PERMISSION}"
 
 
 def _wrong_host(permit: Authorisation, target: _Target, found: Resolved) -> Iterator[str]:
