@@ -5,6 +5,7 @@ dossier must be on file exactly once, with the very bytes of its attachments, an
 status must have been told to the other systems or still wait for it.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import httpx
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from loadtests.monitor import KEY_HEADER, KEY_VARIABLE
 from sim.results import ResultsError, Run
 
 ACKNOWLEDGED = "acknowledged"
@@ -192,31 +194,37 @@ def synced_at(stored: Iterable[StoredDossier]) -> dict[str, float]:
     return found
 
 
-def stored_dossiers(
-    client: httpx.Client, reference: str, promises: Sequence[Promise], monitor_key: str
-) -> list[StoredDossier]:
+def stored_dossiers(url: str, reference: str, promises: Sequence[Promise]) -> list[StoredDossier]:
     """Ask a stand-in portal for every dossier of a run, and for the others it acted upon.
+
+    The key of its own pages comes from the environment (``KEY_VARIABLE``).
 
     Parameters
     ----------
-    client : httpx.Client
-        With the portal's base URL.
+    url : str
+        The portal's base URL.
     reference : str
         The run's reference, the beginning of each dossier's note.
     promises : sequence of Promise
         What was acknowledged; officers act on dossiers that no client of the run filed.
-    monitor_key : str
-        Secret of the portal's own pages.
 
     Raises
     ------
     ReconcileError
         When the portal does not answer, or not in this form.
     """
+    key = os.environ.get(KEY_VARIABLE, "")
+    with httpx.Client(base_url=url, trust_env=False, headers={KEY_HEADER: key}) as client:
+        return _all_of(client, reference, promises)
+
+
+def _all_of(
+    client: httpx.Client, reference: str, promises: Sequence[Promise]
+) -> list[StoredDossier]:
     stored: list[StoredDossier] = []
     after = 0
     while True:
-        page = _page(client, monitor_key, {"reference": reference, "after": after})
+        page = _page(client, {"reference": reference, "after": after})
         stored += page
         if len(page) < PAGE:
             break
@@ -224,7 +232,7 @@ def stored_dossiers(
     known = {str(dossier.dossierId) for dossier in stored}
     others = sorted({promise.dossier for promise in promises} - known)
     for chunk in _chunks(others):
-        stored += _page(client, monitor_key, {"ids": ",".join(chunk)})
+        stored += _page(client, {"ids": ",".join(chunk)})
     return stored
 
 
@@ -233,12 +241,11 @@ def _chunks(numbers: Sequence[str]) -> Iterator[Sequence[str]]:
         yield numbers[start : start + PAGE]
 
 
-def _page(client: httpx.Client, key: str, query: Mapping[str, str | int]) -> list[StoredDossier]:
+def _page(client: httpx.Client, query: Mapping[str, str | int]) -> list[StoredDossier]:
     try:
         answer = client.get(
             "/o/hoso/audit/dossiers",
             params={**query, "limit": PAGE},
-            headers={"X-Hoso-Key": key},
             timeout=_TIMEOUT_S,
         )
     except httpx.HTTPError as error:
@@ -253,7 +260,7 @@ def _page(client: httpx.Client, key: str, query: Mapping[str, str | int]) -> lis
             raise ReconcileError(f"{client.base_url}: not a stand-in portal's answer") from error
     raise ReconcileError(
         f"{client.base_url}: answered {answer.status_code} to the question for its dossiers; "
-        "is it a stand-in portal, and is HOSO_MONITOR_KEY its key?"
+        f"is it a stand-in portal, and is {KEY_VARIABLE} its key?"
     )
 
 

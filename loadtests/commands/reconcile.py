@@ -1,7 +1,6 @@
 """`hoso reconcile`: is everything that a portal acknowledged still there, exactly once?"""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,9 +77,6 @@ def compared(run: "Run", url: str) -> "Reconciliation":
     ReconcileError
         When it cannot be asked, or the run was simulated.
     """
-    import httpx
-
-    from loadtests.monitor import KEY_VARIABLE
     from loadtests.reconcile import ReconcileError, promises_of, stored_dossiers
     from loadtests.reconcile import reconcile as reconciled
 
@@ -88,10 +84,7 @@ def compared(run: "Run", url: str) -> "Reconciliation":
     account = run.manifest.load
     if not isinstance(account, dict) or "reference" not in account:
         raise ReconcileError(f"{run.name}: its manifest names no reference; run the load again")
-    key = os.environ.get(KEY_VARIABLE, "")
-    with httpx.Client(base_url=url, trust_env=False) as client:
-        stored = stored_dossiers(client, str(account["reference"]), promises, key)
-    return reconciled(promises, stored)
+    return reconciled(promises, stored_dossiers(url, str(account["reference"]), promises))
 
 
 def shown(found: "Reconciliation") -> "Group":

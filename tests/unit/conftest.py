@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import itertools
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,3 +112,23 @@ def stranger(portal_app: Any) -> Any:
     from starlette.testclient import TestClient
 
     return TestClient(portal_app)
+
+
+@pytest.fixture
+def portal_url(portal_app: Any) -> Iterator[str]:
+    """Serve the small portal's data for real, so that requests run side by side; give its URL."""
+    from loadtests.portal.app import make_app
+    from loadtests.portal.asgi_server import AsgiServer
+    from loadtests.portal.listening import listen, url_of
+
+    world = portal_app.state.world
+    ready, socket = threading.Event(), listen("127.0.0.1", 0)
+    app = make_app(world.settings, world.database)
+    server = AsgiServer(app, grace_s=1, on_ready=ready.set)
+    thread = threading.Thread(target=server.serve_on, args=[socket])
+    thread.start()
+    assert ready.wait(30)
+    yield url_of(socket)
+    server.should_exit = True
+    thread.join()
+    socket.close()

@@ -1,10 +1,8 @@
 """Actions of the stand-in portal: once each, in order, with all that belongs to them."""
 
 import datetime as dt
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,9 +11,6 @@ import pytest
 from sqlalchemy import select
 
 from loadtests.portal import workflow
-from loadtests.portal.app import make_app
-from loadtests.portal.asgi_server import AsgiServer
-from loadtests.portal.listening import listen, url_of
 from loadtests.portal.store import Database
 from loadtests.portal.store.models import Action, Dossier, Payment, Service, SyncRow
 from loadtests.portal.transitions import Asked, Rules, act
@@ -75,24 +70,6 @@ def state(client: httpx.Client, number: int) -> tuple[str, str, str]:
     return row["stepCode"], row["dossierStatus"], row["dossierSubStatus"]
 
 
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve the same data for real, so that requests run side by side; give the URL."""
-    world = app.state.world
-    own = make_app(world.settings, world.database)
-    ready, socket = threading.Event(), listen("127.0.0.1", 0)
-    server = AsgiServer(own, grace_s=1, on_ready=ready.set)
-    thread = threading.Thread(target=server.serve_on, args=[socket])
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield url_of(socket)
-    finally:
-        server.should_exit = True
-        thread.join()
-        socket.close()
-
-
 def test_a_list_of_codes_does_the_first_that_is_permitted(
     citizen: Citizen, database: Database
 ) -> None:
@@ -122,19 +99,19 @@ def test_an_unknown_dossier_is_answered_405(citizen: Citizen) -> None:
 
 
 def test_of_simultaneous_calls_exactly_one_succeeds(
-    portal_app: Any, citizen: Citizen, database: Database
+    portal_url: str, citizen: Citizen, database: Database
 ) -> None:
     me = citizen()
     with database.reading() as db:
         code = db.scalars(select(Service.code)).first()
     number = me.post(f"{MAIN}/dossiers", data={"serviceCode": code}).json()["dossierId"]
     do(me, number, "1100")
-    with served(portal_app) as url, ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8) as pool:
         statuses = list(
             pool.map(
                 lambda _: (
                     httpx.post(
-                        f"{url}{MAIN}/dossiers/{number}/actions",
+                        f"{portal_url}{MAIN}/dossiers/{number}/actions",
                         data={"actionCode": "1300"},
                         headers={"Authorization": me.headers["authorization"]},
                         timeout=60,

@@ -2,20 +2,15 @@
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from loadtests.portal.app import make_app
-from loadtests.portal.asgi_server import AsgiServer
 from loadtests.portal.conventions import tracking_key
-from loadtests.portal.listening import listen, url_of
 from loadtests.portal.store import Database
 from loadtests.portal.store.models import Dossier, Service, SyncRow
 
@@ -65,24 +60,6 @@ def file_one(client: httpx.Client, code: str, **fields: str) -> int:
     for action in ("1100", "1300"):
         assert act(client, dossier_id, action).status_code == 200
     return dossier_id
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve the same data for real, so that requests run side by side; give the URL."""
-    world = app.state.world
-    own = make_app(world.settings, world.database)
-    ready, socket = threading.Event(), listen("127.0.0.1", 0)
-    server = AsgiServer(own, grace_s=1, on_ready=ready.set)
-    thread = threading.Thread(target=server.serve_on, args=[socket])
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield url_of(socket)
-    finally:
-        server.should_exit = True
-        thread.join()
-        socket.close()
 
 
 def test_a_citizen_files_a_dossier_in_the_order_of_the_front_end(
@@ -179,15 +156,15 @@ def test_the_clients_own_reference_names_one_dossier(citizen: Citizen, database:
 
 
 def test_simultaneous_creations_leave_one_draft(
-    portal_app: Any, citizen: Citizen, database: Database
+    portal_url: str, citizen: Citizen, database: Database
 ) -> None:
     headers = dict(citizen().headers)
     code = service_with(database)
-    with served(portal_app) as url, ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8) as pool:
         answers = list(
             pool.map(
                 lambda _: httpx.post(
-                    f"{url}{MAIN}/dossiers",
+                    f"{portal_url}{MAIN}/dossiers",
                     data={"serviceCode": code},
                     headers={"Authorization": headers["authorization"]},
                     timeout=60,
