@@ -1,0 +1,1 @@
+"""Behind the portal: what officers do with the dossiers that citizens file."""
