@@ -29,6 +29,7 @@ from sim.results import (
     Run,
     RunWriter,
 )
+from sim.results.tables import without_offices
 from sim.scenario.scenario import Scenario
 
 _SESSION_OUTCOMES = ("completed", "abandoned")
@@ -311,18 +312,14 @@ def _dossier_table(
     else:
         numbers = promises["dossier"].take(pa.array(rows)).to_pylist()
         synced = np.array([synced_s.get(number, math.nan) for number in numbers], dtype=np.float64)
-    unknown = np.full(len(rows), np.nan)
-    columns = {
+    columns = without_offices(len(rows)) | {
         "session": session[rows],
         "step": step[rows],
         "attempt": attempt[rows],
         "service": _names(trace.services, trace.service[session[rows]]),
         "submitted_s": requests.sent_s[at],
         "acknowledged_s": acknowledged_s,
-        "received_s": unknown,
         "synced_s": synced,
-        "decided_s": unknown,
-        "due_s": unknown,
         "outcome": _names((_ACKNOWLEDGED,), np.zeros(len(rows), dtype=np.int32)),
     }
     return _table(columns, DOSSIERS, trace.replication)

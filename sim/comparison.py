@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.metrics.estimates import Estimate, estimate_all, t_factor, t_interval
-from sim.metrics.samples import ELAPSED, encoded
+from sim.metrics.sample import encoded
+from sim.metrics.samples import ELAPSED
 from sim.results import SESSIONS, ResultsError, Run
 from sim.scenario.metric_names import ALL, check_metric, metric_groups, parse_metric
 from sim.scenario.scenario import Scenario

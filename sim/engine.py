@@ -1,9 +1,11 @@
-"""One replication: a scenario and its trace become records."""
+"""One replication: a scenario and its trace become records, of the portal and of its offices."""
 
 from simpy import Environment
 from simpy.events import ProcessGenerator
 
-from sim.demand import draw_trace
+from sim.backoffice.filings import Filings
+from sim.backoffice.outcomes import OfficeRun
+from sim.backoffice.plan import Plan
 from sim.demand.trace import Trace
 from sim.model.client import Crowd
 from sim.model.faults import schedule_faults
@@ -11,6 +13,7 @@ from sim.model.portal import PortalModel
 from sim.model.recorder import Recorder
 from sim.results import Records
 from sim.scenario.scenario import Scenario
+from sim.workload.offices import simulate_both
 
 _WATCH_S = 1.0
 """How often the end of the run is looked for, s; the run ends at a multiple of it."""
@@ -26,19 +29,23 @@ def simulate(scenario: Scenario, replication: int, trace: Trace | None = None) -
     replication : int
         Which replication, >= 0; any one is reached directly.
     trace : Trace, optional
-        Its demand; drawn when absent.
+        Its demand; drawn when absent. Offices that get their dossiers without a portal need none.
 
     Returns
     -------
     Records
-        Tables sorted by (session, step, attempt); times in s from the window's start. The run
-        goes on until every session has ended and nothing waits to be synchronised, at most
-        ``window.drain_s`` beyond the window.
+        Tables sorted by (session, step, attempt), dossiers first by how they were filed; times in s
+        from the window's start. The portal's run goes on until every session has ended and nothing
+        waits to be synchronised, at most ``window.drain_s`` beyond the window; the offices' to that
+        end.
     """
-    if trace is None:
-        trace = draw_trace(scenario, replication)
+    return simulate_both(scenario, replication, trace, simulate_portal, _simulate_offices)
+
+
+def simulate_portal(scenario: Scenario, trace: Trace) -> Records:
+    """Simulate the portal alone: what requests meet, until dossiers are synchronised."""
     env = Environment()
-    portal = PortalModel(env, scenario, replication)
+    portal = PortalModel(env, scenario, trace.replication)
     log = Recorder(trace)
     crowd = Crowd(env, scenario, trace, portal, log)
     schedule_faults(portal, scenario.faults)
@@ -60,3 +67,9 @@ def _end(
     yield env.timeout(duration_s)
     while env.now < duration_s + drain_s and not (crowd.is_gone and portal.is_idle):
         yield env.timeout(min(_WATCH_S, duration_s + drain_s - env.now))
+
+
+def _simulate_offices(plan: Plan, filings: Filings, scenario: Scenario) -> OfficeRun:
+    from sim.backoffice.office import simulate_offices
+
+    return simulate_offices(plan, filings, scenario)

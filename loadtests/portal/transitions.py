@@ -35,12 +35,8 @@ from loadtests.portal.workflow import (
     find_action,
     national_status,
 )
-from loadtests.portal.working_time import (
-    OfficeCalendar,
-    due_date,
-    duration_hours,
-    working_hours_between,
-)
+from loadtests.portal.working_time import due_date, duration_hours, working_hours_between
+from sim.calendars import OfficeCalendar
 
 PAYMENT_ADVANCE = 1
 PAYMENT_ASKED = 2

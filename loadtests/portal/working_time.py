@@ -1,58 +1,14 @@
-"""Working-time arithmetic of due dates: hours are counted only while offices are open."""
+"""Due dates of the stand-in: hours are counted only while offices are open."""
 
 import datetime as dt
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
 
-from sim.calendars import day_kind
-
-HOURS_PER_WORKING_DAY = 8
-"""# source: OpenCPS counts a working day as eight hours, decree 61/2018 likewise."""
-
-OFFICE_HOURS = (
-    (dt.time(7, 30), dt.time(11, 30)),
-    (dt.time(13, 0), dt.time(17, 0)),
-)
-"""Opening hours of a working day. # source: default day of OpenCPS."""
-
-SEARCH_LIMIT_DAYS = 3600
-"""After so many days without enough open hours a calendar is wrong (OpenCPS gives up after 360)."""
+from sim.calendars import OfficeCalendar
+from sim.scenario.quantities import HOURS_PER_WORKING_DAY
 
 DURATION_DAYS = 0
 """Unit of a duration: working days."""
 DURATION_HOURS = 1
 """Unit of a duration: working hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class OfficeCalendar:
-    """When offices are open.
-
-    Attributes
-    ----------
-    holidays : container of date
-        Days off.
-    working_weekends : container of date
-        Weekend days that are worked.
-    hours : tuple of (time, time)
-        Opening hours of a working day, in order, not overlapping.
-    """
-
-    holidays: Container[dt.date] = frozenset()
-    working_weekends: Container[dt.date] = frozenset()
-    hours: tuple[tuple[dt.time, dt.time], ...] = field(default=OFFICE_HOURS)
-
-    def open_spans(self, start: dt.datetime) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-        """Yield stretches of open time from ``start`` on, in order, for ten years at most."""
-        for offset in range(SEARCH_LIMIT_DAYS):
-            day = start.date() + dt.timedelta(days=offset)
-            if day_kind(day, self.holidays, self.working_weekends) != "working_day":
-                continue
-            for opens, closes in self.hours:
-                begin = max(start, dt.datetime.combine(day, opens, start.tzinfo))
-                end = dt.datetime.combine(day, closes, start.tzinfo)
-                if begin < end:
-                    yield begin, end
 
 
 def due_date(calendar: OfficeCalendar, start: dt.datetime, working_hours: float) -> dt.datetime:

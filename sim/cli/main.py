@@ -240,11 +240,12 @@ def trace(scenario: str, overrides: tuple[str, ...], replication: int, output: P
     \b
     hoso trace peak-hour --replication 3 --output demand-3
     """
-    from sim.demand import draw_trace
     from sim.demand.trace import save_trace
+    from sim.workload import draw_workload
 
     question = load(scenario, overrides)
-    drawn = draw_trace(question, replication)
+    check_has_portal(question, "there is no demand on it to draw")
+    drawn = draw_workload(question, replication)
     folder = output or Path(f"{question.name}-trace-{replication}")
     save_trace(drawn, folder)
     click.echo(f"{drawn.n_sessions:,} sessions, {drawn.n_requests:,} requests: {folder}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sim.compiled.errors import CompiledEngineError
+from sim.compiled.offices import simulate_offices
 
 if TYPE_CHECKING:
     from sim.demand.trace import Trace
@@ -44,28 +45,32 @@ def simulate(scenario: "Scenario", replication: int, trace: "Trace | None" = Non
     replication : int
         Which replication, >= 0; any one is reached directly.
     trace : Trace, optional
-        Its demand; drawn when absent.
+        Its demand; drawn when absent. Offices that get their dossiers without a portal need none.
 
     Returns
     -------
     Records
-        Tables sorted by (session, step, attempt); times in s from the window's start. The run
-        goes on until every session has ended and nothing waits to be synchronised, at most
-        ``window.drain_s`` beyond the window.
+        Tables sorted by (session, step, attempt), dossiers first by how they were filed; times in s
+        from the window's start. The portal's run goes on until every session has ended and nothing
+        waits to be synchronised, at most ``window.drain_s`` beyond the window; the offices' to that
+        end.
 
     Raises
     ------
     CompiledEngineError
         When the compiled engine cannot run here.
     """
+    from sim.workload.offices import simulate_both
+
+    return simulate_both(scenario, replication, trace, simulate_portal, simulate_offices)
+
+
+def simulate_portal(scenario: "Scenario", trace: "Trace") -> "Records":
+    """Simulate the portal alone: what requests meet, until dossiers are synchronised."""
     from sim.compiled.library import load_kernel
     from sim.compiled.run import run_whole
 
-    if trace is None:
-        from sim.demand import draw_trace
-
-        trace = draw_trace(scenario, replication)
-    return run_whole(load_kernel(), scenario, replication, trace)
+    return run_whole(load_kernel(), scenario, trace.replication, trace)
 
 
 def simulate_in_chunks(
@@ -103,5 +108,7 @@ def simulate_in_chunks(
     """
     from sim.compiled.chunks import run_in_chunks
     from sim.compiled.library import load_kernel
+    from sim.workload.offices import put_aside
 
-    run_in_chunks(load_kernel(), scenario, replication, chunks, sink)
+    with put_aside(scenario, replication, chunks, sink, simulate_offices) as (watched, aside):
+        run_in_chunks(load_kernel(), scenario, replication, watched, aside)

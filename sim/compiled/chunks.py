@@ -1,15 +1,15 @@
 """One replication piece by piece: sessions come when wanted, and go when they have ended."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sim.compiled.kernel import constants as codes
 from sim.compiled.library import Kernel
-from sim.compiled.memory import Memory, requests_of, sessions_of
-from sim.compiled.program import Blueprint, blueprint_of
+from sim.compiled.memory import Memory
+from sim.compiled.program import blueprint_of
 from sim.compiled.run import (
     attempts_of,
     dossier_table,
@@ -19,8 +19,11 @@ from sim.compiled.run import (
     session_table,
 )
 from sim.demand.trace import Trace
-from sim.results import DOSSIERS, LEVELS, Records, tables
+from sim.results import TABLES, Records, tables
 from sim.scenario.scenario import Scenario
+
+REQUESTS_AT_ONCE = 2**16
+"""Requests whose rows are made at a time, besides those of one session that has more."""
 
 _SESSION_COLUMNS = ("arrival_s", "journey", "service", "channel")
 _REQUEST_COLUMNS = ("endpoint", "think_s", "bytes_up", "flags", "key")
@@ -36,82 +39,85 @@ def run_in_chunks(
     memory = Memory(blueprint, scenario.seed, replication)
     window: Trace | None = None
     for chunk in chunks:
-        if window is None:
-            window = chunk
-            sessions, requests = sessions_of(chunk, blueprint), requests_of(chunk, blueprint)
-            memory.load(sessions, requests, first=(0, 0), is_last=False)
-        else:
-            n_ended = _hand_over(memory, window, sink)
-            _load_after(memory, n_ended, chunk, blueprint)
-            window = _joined(_part(window, slice(n_ended, None)), chunk)
+        memory.load(chunk, is_last=False)
+        window = chunk if window is None else _joined(window, chunk)
+        del chunk  # or it would stay until the next has been drawn
         run_on(kernel, memory)
+        has_ended = memory.has_ended()
+        _hand_over(memory, window, has_ended, sink)
+        memory.forget(has_ended)
+        window = _chosen(window, np.flatnonzero(~has_ended))
     if window is None:
         raise ValueError("no chunk: a trace without sessions is one empty chunk")
     memory["is_last"] = 1
     run_on(kernel, memory)
     leave(memory)
-    sink(
-        replace(
-            _rows_of_first(memory, window, window.n_sessions),
-            dossiers=dossier_table(window.services, memory, replication),
-            levels=level_table(blueprint, memory, replication),
-        )
-    )
+    _hand_over(memory, window, np.ones(window.n_sessions, dtype=bool), sink)
+    dossiers = dossier_table(window.services, memory.table("dossiers"), replication)
+    levels = level_table(blueprint, memory, replication)
+    sink(replace(_no_rows(), dossiers=dossiers, levels=levels))
 
 
-def _hand_over(memory: Memory, window: Trace, sink: Sink) -> int:
-    """Hand over the rows of the first sessions that have ended; return how many there are."""
-    sessions = memory.table("sessions")
-    is_open = (sessions["ending"] == codes.UNDER_WAY) | (sessions["open"] > 0)
-    n_ended = int(np.argmax(is_open)) if is_open.any() else len(sessions)
-    if n_ended:
-        sink(_rows_of_first(memory, window, n_ended))
-    return n_ended
+def _hand_over(memory: Memory, window: Trace, is_over: NDArray[np.bool_], sink: Sink) -> None:
+    """Hand over the rows of sessions in memory, and the dossiers that are settled."""
+    for block in _blocks(window.first_request):
+        sessions = np.flatnonzero(is_over[block]) + block.start
+        if len(sessions):
+            sink(_rows_of(memory, window, sessions))
+    settled = memory.take_settled_dossiers()
+    if len(settled):
+        dossiers = dossier_table(window.services, settled, window.replication)
+        sink(replace(_no_rows(), dossiers=dossiers))
 
 
-def _rows_of_first(memory: Memory, window: Trace, n_sessions: int) -> Records:
-    """Return the rows of the first sessions in memory; forget those of their later attempts."""
-    trace = _part(window, slice(0, n_sessions))
-    first_session, first_request = memory["first_session"], memory["first_request"]
+def _blocks(first_request: NDArray[np.int64]) -> Iterator[slice]:
+    """Cut sessions into stretches of at most ``REQUESTS_AT_ONCE`` requests, or of one session."""
+    start, end = 0, len(first_request) - 1
+    while start < end:
+        limit = first_request[start] + REQUESTS_AT_ONCE
+        stop = int(np.searchsorted(first_request, limit, side="right")) - 1
+        stop = min(max(start + 1, stop), end)
+        yield slice(start, stop)
+        start = stop
+
+
+def _rows_of(memory: Memory, window: Trace, sessions: NDArray[np.int64]) -> Records:
+    """Return the rows of some sessions in memory."""
+    trace = _chosen(window, sessions)
+    requests = _requests_of(window, sessions)
     rows = memory.table("rows")
-    is_own = rows["request"] < first_request + trace.n_requests
-    own = rows[is_own]
-    own["request"] -= first_request
-    memory.keep_rows(~is_own)
-    attempts = attempts_of(memory.table("requests")[: trace.n_requests], own)
-    sessions = memory.table("sessions")[:n_sessions]
-    return Records(
-        requests=tables.request_table(trace, attempts, first_session),
-        sessions=session_table(trace, sessions, memory.now, first_session),
-        dossiers=DOSSIERS.empty_table(),
-        levels=LEVELS.empty_table(),
+    own = rows[np.isin(rows["request"], requests)]
+    own["request"] = np.searchsorted(requests, own["request"])
+    attempts = attempts_of(memory.table("requests")[requests], own)
+    states = memory.table("sessions")[sessions]
+    return replace(
+        _no_rows(),
+        requests=tables.request_table(trace, attempts, states["number"]),
+        sessions=session_table(trace, states, memory.now),
     )
 
 
-def _load_after(memory: Memory, n_ended: int, chunk: Trace, blueprint: Blueprint) -> None:
-    """Load a chunk behind the sessions in memory, without the first of them, which have ended."""
-    sessions, requests = memory.table("sessions"), memory.table("requests")
-    first_session, first_request = memory["first_session"], memory["first_request"]
-    stop_request = first_request + len(requests)
-    kept = sessions[n_ended:]["first_request"][:1]
-    first_kept = int(kept[0]) if len(kept) else stop_request
-    memory.load(
-        np.concatenate([sessions[n_ended:], sessions_of(chunk, blueprint, stop_request)]),
-        np.concatenate([requests[first_kept - first_request :], requests_of(chunk, blueprint)]),
-        first=(first_session + n_ended, first_kept),
-        is_last=False,
-    )
+def _no_rows() -> Records:
+    return Records(**{name: schema.empty_table() for name, schema in TABLES.items()})
 
 
-def _part(trace: Trace, sessions: slice) -> Trace:
-    """Return a run of the sessions of a trace."""
-    bounds = trace.first_request[
-        sessions.start : None if sessions.stop is None else sessions.stop + 1
-    ]
-    requests = slice(bounds[0], bounds[-1])
+def _requests_of(trace: Trace, sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the requests of some sessions of a trace, sorted as these are."""
+    first = trace.first_request[sessions]
+    size = trace.first_request[sessions + 1] - first
+    before = np.cumsum(size) - size
+    requests: NDArray[np.int64] = np.repeat(first - before, size) + np.arange(size.sum())
+    return requests
+
+
+def _chosen(trace: Trace, sessions: NDArray[np.int64]) -> Trace:
+    """Return some of the sessions of a trace."""
+    requests = _requests_of(trace, sessions)
     columns: dict[str, Any] = {name: getattr(trace, name)[sessions] for name in _SESSION_COLUMNS}
     columns |= {name: getattr(trace, name)[requests] for name in _REQUEST_COLUMNS}
-    return replace(trace, first_request=bounds - bounds[0], **columns)
+    size = np.diff(trace.first_request)[sessions]
+    first_request = np.concatenate([[0], np.cumsum(size)])
+    return replace(trace, first_request=first_request, **columns)
 
 
 def _joined(one: Trace, other: Trace) -> Trace:

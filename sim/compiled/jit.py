@@ -1,7 +1,7 @@
 """How functions of the kernel are compiled, and how they reach the structures in memory.
 
 Numba knows records, but no pointers to them: :func:`element_of` adds that. A function of the kernel
-gets the world and a few elements, each one machine word.
+gets the world (of the portal, or of the offices) and a few elements, each one machine word.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
-from sim.compiled.structs import Struct, World, dtype_of
+from sim.compiled.structs import Struct, dtype_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=Struct)
@@ -61,8 +61,8 @@ def _declared(hint: Any, argument: Any) -> Any:
     return _PLAIN.get(hint, argument)
 
 
-def element_of(struct: type[S], array: str) -> Callable[[World, int], S]:
-    """Return a compiled function that gives the element of an array by its index.
+def element_of(struct: type[S], array: str) -> Callable[[Struct, int], S]:
+    """Return a compiled function that gives the element of a world's array by its index.
 
     Parameters
     ----------
@@ -73,9 +73,8 @@ def element_of(struct: type[S], array: str) -> Callable[[World, int], S]:
     """
     record = numba.from_dtype(dtype_of(struct))
     size = dtype_of(struct).itemsize
-    offset = dtype_of(World).fields[array][1]  # type: ignore[index]
 
-    def address(builder: ir.IRBuilder, world: ir.Value, index: ir.Value) -> ir.Value:
+    def address(builder: ir.IRBuilder, offset: int, world: ir.Value, index: ir.Value) -> ir.Value:
         place = builder.add(builder.ptrtoint(world, _WORD), ir.Constant(_WORD, offset))
         first = builder.load(builder.inttoptr(place, ir.PointerType(_WORD)))
         if index.type.width < _WORD.width:
@@ -84,8 +83,9 @@ def element_of(struct: type[S], array: str) -> Callable[[World, int], S]:
 
     def typed(_: Any, world: Any, index: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
-            return builder.inttoptr(address(builder, *values), context.get_value_type(record))
+            at = address(builder, world.offset(array), *values)
+            return builder.inttoptr(at, context.get_value_type(record))
 
         return record(world, index), generate
 
-    return cast(Callable[[World, int], S], intrinsic(typed))
+    return cast(Callable[[Struct, int], S], intrinsic(typed))

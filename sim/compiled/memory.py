@@ -15,6 +15,9 @@ from sim.compiled.structs import Struct, World, dtype_of
 from sim.demand.trace import BITS_PER_BYTE, TOGETHER, Trace
 from sim.streams import child_key, child_keys
 
+_SIZES = {"rows": "n_rows", "dossiers": "n_dossiers", "level_rows": "n_level_rows"}
+"""Fields that say how many rows of an array are in use; of others all are."""
+
 _FEW = 64
 """Rows that an array which grows has at first."""
 
@@ -38,6 +41,7 @@ class Memory:
         self.world = np.zeros(1, dtype_of(World))
         self._blueprint = blueprint
         self._arrays: dict[str, Table] = {}
+        self._n_loaded = 0
         for name, size in blueprint.sizes.items():
             self[name] = size
         for name, table in blueprint.tables.items():
@@ -52,6 +56,8 @@ class Memory:
         self["least_free_items"] = len(blueprint.backlog) + 1
         self._place("due", _rows(structs.Entry, 0))
         self._place("urgent", _rows(structs.Entry, 0))
+        self._place("sessions", _rows(structs.Session, 0))
+        self._place("requests", _rows(structs.Request, 0))
         self._add_threads()
         self._queue_backlog(child_key(seed, replication))
         self._add_items()
@@ -74,31 +80,68 @@ class Memory:
 
     def table(self, name: str) -> Table:
         """Return the rows of an array that are in use."""
-        size = {"rows": "n_rows", "dossiers": "n_dossiers", "level_rows": "n_level_rows"}.get(name)
-        return self._arrays[name] if size is None else self._arrays[name][: self[size]]
+        array = self._arrays[name]
+        return array[: self[_SIZES[name]]] if name in _SIZES else array
 
-    def load(
-        self, sessions: Table, requests: Table, *, first: tuple[int, int], is_last: bool
-    ) -> None:
-        """Let sessions and their requests be those in memory, from these numbers on.
-
-        Sessions that have begun and not ended must be among them.
-        """
+    def load(self, trace: Trace, *, is_last: bool) -> None:
+        """Let the sessions of a trace, or of the next part of it, follow those in memory."""
+        n_sessions, n_requests = len(self.table("sessions")), len(self.table("requests"))
+        sessions = self._resize("sessions", structs.Session, n_sessions + trace.n_sessions)
+        requests = self._resize("requests", structs.Request, n_requests + trace.n_requests)
+        new = sessions[n_sessions:]
+        _fill_sessions(new, trace, self._blueprint)
+        new["first_request"] += n_requests
+        new["stop_request"] += n_requests
+        new["number"] = np.arange(self._n_loaded, self._n_loaded + trace.n_sessions)
+        _fill_requests(requests[n_requests:], trace, self._blueprint)
+        self._n_loaded += trace.n_sessions
+        self["n_sessions"], self["is_last"] = len(sessions), is_last
         if not self.world["slots_per_s"][0]:
-            self["slots_per_s"] = _slots_per_s(sessions, requests)
-        self._place("sessions", sessions)
-        self._place("requests", requests)
-        self["first_session"], self["first_request"] = first
-        self["stop_session"] = first[0] + len(sessions)
-        self["is_last"] = is_last
-        self["least_free"] = max(self["least_free"], _longest_group(requests) + 2)
+            self["slots_per_s"] = _slots_per_s(trace)
+        self["least_free"] = max(self["least_free"], _longest_group(trace) + 2)
         self._add_threads()
 
-    def keep_rows(self, is_kept: NDArray[np.bool_]) -> None:
-        """Forget rows of later attempts, all but those marked."""
-        kept = self.table("rows")[is_kept]
-        self._arrays["rows"][: len(kept)] = kept
-        self["n_rows"] = len(kept)
+    def has_ended(self) -> NDArray[np.bool_]:
+        """Return which sessions in memory are over, also for the portal."""
+        sessions = self.table("sessions")
+        over: NDArray[np.bool_] = (sessions["ending"] != codes.UNDER_WAY) & (sessions["open"] == 0)
+        return over
+
+    def forget(self, is_forgotten: NDArray[np.bool_]) -> None:
+        """Take sessions that have ended out of memory, once all have arrived; the rest move up."""
+        sessions, is_kept = self.table("sessions"), ~is_forgotten
+        first = sessions["first_request"]
+        size = sessions["stop_request"] - first
+        shift = np.append(np.cumsum(size * is_kept) - size * is_kept - first, 0)
+        place = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, NONE), NONE)
+
+        rows = self.table("rows")
+        of_row = np.searchsorted(first, rows["request"], side="right") - 1
+        rows["request"] += shift[of_row]
+        self._keep("rows", is_kept[of_row])
+        # Threads that are free or work for nobody have any session, or none; it does not matter.
+        threads, items = self.table("threads"), self.table("items")
+        threads["request"] += shift[threads["session"]]
+        threads["session"] = place[threads["session"]]
+        items["session"] = place[items["session"]]
+
+        sessions["first_request"] += shift[:-1]
+        sessions["stop_request"] += shift[:-1]
+        self._place("sessions", sessions[is_kept])
+        self._place("requests", self.table("requests")[np.repeat(is_kept, size)])
+        self["next_session"] = self["n_sessions"] = int(is_kept.sum())
+
+    def take_settled_dossiers(self) -> Table:
+        """Take out of memory, and return, the dossiers that no item will change any more."""
+        dossiers, items = self.table("dossiers"), self.table("items")
+        is_awaited = np.zeros(len(dossiers) + 1, dtype=bool)
+        is_awaited[items["dossier"]] = True
+        is_awaited[NONE] = False
+        place = np.where(is_awaited, np.cumsum(is_awaited) - 1, NONE)
+        items["dossier"] = place[items["dossier"]]
+        settled: Table = dossiers[~is_awaited[:-1]]
+        self._keep("dossiers", is_awaited[:-1])
+        return settled
 
     def add_rows(self, rows: Table) -> None:
         """Append rows of later attempts."""
@@ -124,6 +167,12 @@ class Memory:
         if wants & codes.MORE_LEVEL_ROWS:
             self._more("level_rows", structs.LevelRow, "most_level_rows")
         self["wants"] = 0
+
+    def _keep(self, name: str, is_kept: NDArray[np.bool_]) -> None:
+        """Keep some of the rows in use of an array."""
+        kept = self.table(name)[is_kept]
+        self._arrays[name][: len(kept)] = kept
+        self[_SIZES[name]] = len(kept)
 
     def _place(self, name: str, array: Table) -> Table:
         self._arrays[name] = array
@@ -195,34 +244,31 @@ class Memory:
         old = len(self._arrays["items"])
         new = max(2 * old, old + 2 * self["least_free_items"], _FEW)
         items = self._resize("items", structs.Item, new)
+        items["session"][old:] = items["dossier"][old:] = NONE
         _link_free(items[old:], old, self["first_free_item"])
         self["first_free_item"] = old
         self["n_free_items"] = self["n_free_items"] + new - old
 
 
-def sessions_of(trace: Trace, blueprint: Blueprint, first_request: int = 0) -> Table:
-    """Return a trace's sessions for the kernel, its requests numbered from ``first_request``."""
-    sessions = _rows(structs.Session, trace.n_sessions)
+def _fill_sessions(sessions: Table, trace: Trace, blueprint: Blueprint) -> None:
+    """Write a trace's sessions for the kernel; their requests are numbered from 0."""
     sessions["arrival_s"] = trace.arrival_s
-    sessions["first_request"] = trace.first_request[:-1] + first_request
-    sessions["stop_request"] = trace.first_request[1:] + first_request
+    sessions["first_request"] = trace.first_request[:-1]
+    sessions["stop_request"] = trace.first_request[1:]
     sessions["service"] = trace.service
     sessions["client"] = _mapped(blueprint.client_of_journey, trace.journeys, trace.journey)
     sessions["channel"] = _mapped(blueprint.channels, trace.channels, trace.channel)
     sessions["ending"] = codes.UNDER_WAY
-    return sessions
 
 
-def requests_of(trace: Trace, blueprint: Blueprint) -> Table:
-    """Return a trace's requests for the kernel."""
-    requests = _rows(structs.Request, trace.n_requests)
+def _fill_requests(requests: Table, trace: Trace, blueprint: Blueprint) -> None:
+    """Write a trace's requests for the kernel."""
     requests["key"] = trace.key
     requests["think_s"] = trace.think_s
     requests["bits_up"] = trace.bytes_up * BITS_PER_BYTE
     requests["program"] = _mapped(blueprint.programs, trace.endpoints, trace.endpoint)
     requests["flags"] = trace.flags
     requests["outcome"] = NONE
-    return requests
 
 
 def _mapped(
@@ -234,18 +280,18 @@ def _mapped(
     return mapped
 
 
-def _slots_per_s(sessions: Table, requests: Table) -> float:
+def _slots_per_s(trace: Trace) -> float:
     """Return how finely to sort events by time; any number gives the same order of events."""
-    arrival_s = sessions["arrival_s"]
+    arrival_s = trace.arrival_s
     span_s = float(arrival_s[-1] - arrival_s[0]) if len(arrival_s) else 0.0
-    wanted = len(requests) / _REQUESTS_PER_SLOT / span_s if span_s > 0.0 else 1.0
+    wanted = trace.n_requests / _REQUESTS_PER_SLOT / span_s if span_s > 0.0 else 1.0
     return float(np.clip(wanted, *_SLOTS_PER_S))
 
 
-def _longest_group(requests: Table) -> int:
+def _longest_group(trace: Trace) -> int:
     """Return how many requests are sent together at most."""
-    alone = np.flatnonzero(requests["flags"] & TOGETHER == 0)
-    return int(np.diff(alone, append=len(requests)).max(initial=1))
+    alone = np.flatnonzero(trace.flags & TOGETHER == 0)
+    return int(np.diff(alone, append=trace.n_requests).max(initial=1))
 
 
 def _link_free(rows: Table, first: int, following: int) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.compiled.kernel import constants as codes
 from sim.compiled.library import Kernel
-from sim.compiled.memory import Memory, requests_of, sessions_of
+from sim.compiled.memory import Memory
 from sim.compiled.program import Blueprint, blueprint_of
 from sim.compiled.stations import Table
 from sim.demand.trace import Trace
@@ -21,14 +21,14 @@ def run_whole(kernel: Kernel, scenario: Scenario, replication: int, trace: Trace
     """Simulate one replication whose trace lies in memory."""
     blueprint = blueprint_of(scenario)
     memory = Memory(blueprint, scenario.seed, replication)
-    sessions, requests = sessions_of(trace, blueprint), requests_of(trace, blueprint)
-    memory.load(sessions, requests, first=(0, 0), is_last=True)
+    memory.load(trace, is_last=True)
     run_on(kernel, memory)
     leave(memory)
+    sessions, requests = memory.table("sessions"), memory.table("requests")
     return Records(
         requests=tables.request_table(trace, attempts_of(requests, memory.table("rows"))),
         sessions=session_table(trace, sessions, memory.now),
-        dossiers=dossier_table(trace.services, memory, trace.replication),
+        dossiers=dossier_table(trace.services, memory.table("dossiers"), trace.replication),
         levels=level_table(blueprint, memory, trace.replication),
     )
 
@@ -56,11 +56,10 @@ def leave(memory: Memory) -> None:
     rows["wait_s"] = waiting["wait_s"] + np.where(is_queued, memory.now - waiting["since"], 0.0)
     rows["response_s"] = memory.now - waiting["sent_s"]
     sessions, requests = memory.table("sessions"), memory.table("requests")
-    np.add.at(sessions["attempts"], waiting["session"] - memory["first_session"], 1)
+    np.add.at(sessions["attempts"], waiting["session"], 1)
     first = rows[rows["number"] == 0]
-    at = first["request"] - memory["first_request"]
     for name in ("sent_s", "wait_s", "response_s", "outcome"):
-        requests[name][at] = first[name]
+        requests[name][first["request"]] = first[name]
     memory.add_rows(rows[rows["number"] > 0])
 
 
@@ -93,7 +92,7 @@ def attempts_of(requests: Table, rows: Table) -> tables.Attempts:
     )
 
 
-def session_table(trace: Trace, sessions: Table, end_s: float, first_session: int = 0) -> pa.Table:
+def session_table(trace: Trace, sessions: Table, end_s: float) -> pa.Table:
     """Return the table of sessions; those under way end now, abandoned."""
     is_under_way = sessions["ending"] == codes.UNDER_WAY
     return tables.session_table(
@@ -101,13 +100,12 @@ def session_table(trace: Trace, sessions: Table, end_s: float, first_session: in
         np.where(is_under_way, end_s, sessions["end_s"]),
         sessions["attempts"],
         sessions["ending"] != codes.ENDED,
-        first_session,
+        sessions["number"],
     )
 
 
-def dossier_table(services: Sequence[str], memory: Memory, replication: int) -> pa.Table:
-    """Return the table of all dossiers."""
-    rows = memory.table("dossiers")
+def dossier_table(services: Sequence[str], rows: Table, replication: int) -> pa.Table:
+    """Return the table of dossiers."""
     names = ("session", "step", "number", "service", "submitted_s", "acknowledged_s", "synced_s")
     return tables.dossier_table(
         services, tables.Filings(**{name: rows[name] for name in names}), replication

@@ -291,8 +291,8 @@ class Item(Struct):
 
     next: I4
     tries: I4
-    session: I4  # that awaits it, if any
-    dossier: I4  # that it synchronises, if any
+    session: I4  # that awaits it, if any; NONE of a free item
+    dossier: I4  # that it synchronises, if any; NONE of a free item
     key: U8
     since: F8
 
@@ -363,7 +363,7 @@ class Moment(Struct):
 
 
 class Session(Struct):
-    """A session of the trace and how it went."""
+    """A session in memory and how it went."""
 
     arrival_s: F8
     end_s: F8
@@ -376,10 +376,11 @@ class Session(Struct):
     open: I4  # itself, and those of its requests that are worked on for nobody
     attempts: I4
     ending: I4
+    number: I4  # in the trace
 
 
 class Request(Struct):
-    """A request of the trace and how its first attempt went."""
+    """A request in memory and how its first attempt went."""
 
     key: U8
     think_s: F8
@@ -406,10 +407,10 @@ class Row(Struct):
 class Dossier(Struct):
     """A dossier on file."""
 
-    session: I4
+    session: I4  # its number in the trace
     step: I4
     service: I4
-    number: I4
+    number: I4  # attempt, from 0
     pending: I4
     submitted_s: F8
     acknowledged_s: F8
@@ -501,12 +502,10 @@ class World(Struct):
     first_link_timer: I8
 
     sessions: Address
-    first_session: I8  # the first in memory
+    n_sessions: I8
     next_session: I8  # the next to arrive
-    stop_session: I8  # the first not in memory
-    is_last: I8  # whether none comes after
+    is_last: I8  # whether none comes after those in memory
     requests: Address
-    first_request: I8
     rows: Address
     n_rows: I8
     most_rows: I8

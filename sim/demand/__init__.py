@@ -9,12 +9,14 @@ from sim.demand.catalogue import (
 )
 from sim.demand.drawing import draw_trace, draw_trace_chunks, expected_size
 from sim.demand.errors import DemandError
+from sim.demand.sessions import OfficerSessions
 from sim.demand.trace import Trace, load_trace, save_trace
 
 __all__ = [
     "Catalogue",
     "CatalogueError",
     "DemandError",
+    "OfficerSessions",
     "Trace",
     "catalogue_of",
     "draw_trace",

@@ -6,7 +6,7 @@ that results is the one definition of when sessions start.
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,15 +100,26 @@ def day_weight(demand: Demand, day: dt.date) -> float:
     return weight * demand.holiday_factor if kind == "holiday" else weight
 
 
-def day_shares(demand: Demand, year: int) -> dict[dt.date, float]:
+def day_shares(
+    demand: Demand, year: int, is_open: Callable[[dt.date], bool] = lambda day: True
+) -> dict[dt.date, float]:
     """Return the share of a calendar year's dossiers that is filed on each of its days; sums to 1.
+
+    Parameters
+    ----------
+    demand : Demand
+        The demand.
+    year : int
+        The calendar year.
+    is_open : callable
+        Says of a day whether dossiers can be filed at all; absent: on every day.
 
     Raises
     ------
     DemandError
         When every day of the year weighs nothing.
     """
-    weights = {day: day_weight(demand, day) for day in days_of(year)}
+    weights = {day: day_weight(demand, day) * is_open(day) for day in days_of(year)}
     total = math.fsum(weights.values())
     if total <= 0:
         raise DemandError(f"demand: no day of {year} has a weight above 0")
@@ -163,28 +174,43 @@ def session_profiles(
     dict of str to RateProfile
         By journey, in the order of ``demand.journeys``.
     """
-    demand, window = scenario.demand, scenario.window
+    demand = scenario.demand
     pieces = _pieces(scenario)
-    days = days_touched(window.start, window.duration_s)
-    shares = {year: day_shares(demand, year) for year in {day.year for day in days}}
-    online = demand.dossiers_per_year * demand.online_share * demand.day_factor
-    dossiers = np.array([online * shares[day.year][day] for day in days])
-    if effects is not None:
-        dossiers *= np.array([effects[day] for day in days])
-    edges = _interval_edges(window.duration_s, demand.interval_s)
-    profiles = {}
-    for name, journey in demand.journeys.items():
-        hours = np.array(demand.hours[journey.hours]) / math.fsum(demand.hours[journey.hours])
-        per_s = dossiers[pieces.day] * journey.per_dossier * hours[pieces.hour] / HOUR_S
-        counts = per_s * pieces.length_s
-        for event in demand.events:
-            if not event.journeys or name in event.journeys:
-                counts *= _mean_factor(event, pieces)
-        by_interval = np.bincount(pieces.interval, weights=counts, minlength=len(edges) - 1)
-        profiles[name] = RateProfile(
-            by_interval / np.diff(edges), demand.interval_s, window.duration_s
-        )
-    return profiles
+    online = _dossiers_by_day(scenario, demand.online_share, effects)
+    return {
+        name: _profile(scenario, pieces, online * journey.per_dossier, journey.hours, name)
+        for name, journey in demand.journeys.items()
+    }
+
+
+def dossier_profile(
+    scenario: Scenario,
+    share: float,
+    hours: str,
+    *,
+    journey: str | None = None,
+    is_open: Callable[[dt.date], bool] = lambda day: True,
+    effects: Mapping[dt.date, float] | None = None,
+) -> RateProfile:
+    """Return when dossiers themselves are filed, without sessions.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The question.
+    share : float
+        Share of the year's dossiers that are filed in this way, 0 to 1.
+    hours : str
+        Hour shape.
+    journey : str, optional
+        Journey whose events count besides those that concern all journeys.
+    is_open : callable
+        Says of a day whether dossiers can be filed in this way; the year's are spread over these.
+    effects : mapping of date to float, optional
+        Factor of each day (:func:`day_effects`); absent: the mean, 1.
+    """
+    by_day = _dossiers_by_day(scenario, share, effects, is_open)
+    return _profile(scenario, _pieces(scenario), by_day, hours, journey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +226,42 @@ class _Pieces:
     @property
     def length_s(self) -> NDArray[np.float64]:
         return self.end_s - self.start_s
+
+
+def _dossiers_by_day(
+    scenario: Scenario,
+    share: float,
+    effects: Mapping[dt.date, float] | None,
+    is_open: Callable[[dt.date], bool] = lambda day: True,
+) -> NDArray[np.float64]:
+    """Return how many of a share of the year's dossiers are filed on each day of the window."""
+    demand, window = scenario.demand, scenario.window
+    days = days_touched(window.start, window.duration_s)
+    shares = {year: day_shares(demand, year, is_open) for year in {day.year for day in days}}
+    a_year = demand.dossiers_per_year * share * demand.day_factor
+    dossiers = np.array([a_year * shares[day.year][day] for day in days])
+    if effects is not None:
+        dossiers *= np.array([effects[day] for day in days])
+    return dossiers
+
+
+def _profile(
+    scenario: Scenario,
+    pieces: _Pieces,
+    by_day: NDArray[np.float64],
+    hours: str,
+    journey: str | None,
+) -> RateProfile:
+    """Return the rate of what comes so often on each day, at these hours, in a journey's events."""
+    demand, window = scenario.demand, scenario.window
+    weights = np.array(demand.hours[hours]) / math.fsum(demand.hours[hours])
+    counts = by_day[pieces.day] * weights[pieces.hour] / HOUR_S * pieces.length_s
+    for event in demand.events:
+        if not event.journeys or journey in event.journeys:
+            counts *= _mean_factor(event, pieces)
+    edges = _interval_edges(window.duration_s, demand.interval_s)
+    by_interval = np.bincount(pieces.interval, weights=counts, minlength=len(edges) - 1)
+    return RateProfile(by_interval / np.diff(edges), demand.interval_s, window.duration_s)
 
 
 def _pieces(scenario: Scenario) -> _Pieces:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.demand.arrivals import day_effects, session_profiles
+from sim.demand.arrivals import RateProfile, day_effects, session_profiles
 from sim.demand.catalogue import catalogue_of
 from sim.demand.errors import DemandError
 from sim.demand.journeys import (
@@ -21,6 +21,7 @@ from sim.demand.sessions import (
     FIRST_VISIT,
     Index,
     Keys,
+    OfficerSessions,
     Sessions,
     Visits,
     draw_sessions,
@@ -51,7 +52,13 @@ BLOCK_REQUESTS = 2**18
 """Requests written at a time: few enough for a processor's cache."""
 
 
-def draw_trace(scenario: Scenario, replication: int, catalogue: Catalogue | None = None) -> Trace:
+def draw_trace(
+    scenario: Scenario,
+    replication: int,
+    catalogue: Catalogue | None = None,
+    *,
+    officers: OfficerSessions | None = None,
+) -> Trace:
     """Draw what all clients of one replication want.
 
     Parameters
@@ -62,11 +69,14 @@ def draw_trace(scenario: Scenario, replication: int, catalogue: Catalogue | None
         Which replication, >= 0; any one is reached directly.
     catalogue : Catalogue, optional
         The scenario's procedures; read or generated when absent.
+    officers : OfficerSessions, optional
+        Sessions that come at other times than the demand's rates say.
 
     Returns
     -------
     Trace
-        Sessions in order of arrival; the same for the same scenario and replication.
+        Sessions in order of arrival; the same for the same scenario and replication. Every other
+        session is the same with and without officers, but for its number.
 
     Raises
     ------
@@ -76,8 +86,9 @@ def draw_trace(scenario: Scenario, replication: int, catalogue: Catalogue | None
         When the catalogue is faulty.
     """
     catalogue = catalogue_of(scenario) if catalogue is None else catalogue
-    _check_size(expected_size(scenario, replication, catalogue).requests)
-    crowd = _Crowd.drawn(scenario, replication, catalogue)
+    size = expected_size(scenario, replication, catalogue, officers=officers)
+    _check_size(size.requests)
+    crowd = _Crowd.drawn(scenario, replication, catalogue, officers)
     return crowd.trace(slice(0, crowd.n_sessions))
 
 
@@ -86,6 +97,8 @@ def draw_trace_chunks(
     replication: int,
     sessions_per_chunk: int,
     catalogue: Catalogue | None = None,
+    *,
+    officers: OfficerSessions | None = None,
 ) -> Iterator[Trace]:
     """Draw one replication piece by piece, for a trace that memory does not hold at once.
 
@@ -99,6 +112,8 @@ def draw_trace_chunks(
         Sessions of a piece, >= 1; the last may have fewer.
     catalogue : Catalogue, optional
         The scenario's procedures; read or generated when absent.
+    officers : OfficerSessions, optional
+        See :func:`draw_trace`.
 
     Yields
     ------
@@ -114,7 +129,7 @@ def draw_trace_chunks(
         When the catalogue is faulty.
     """
     catalogue = catalogue_of(scenario) if catalogue is None else catalogue
-    crowd = _Crowd.drawn(scenario, replication, catalogue)
+    crowd = _Crowd.drawn(scenario, replication, catalogue, officers)
     for start in range(0, max(1, crowd.n_sessions), sessions_per_chunk):
         yield crowd.trace(slice(start, min(start + sessions_per_chunk, crowd.n_sessions)))
 
@@ -128,7 +143,11 @@ class ExpectedSize:
 
 
 def expected_size(
-    scenario: Scenario, replication: int, catalogue: Catalogue | None = None
+    scenario: Scenario,
+    replication: int,
+    catalogue: Catalogue | None = None,
+    *,
+    officers: OfficerSessions | None = None,
 ) -> ExpectedSize:
     """Return how large a trace will be, before it is drawn.
 
@@ -141,12 +160,22 @@ def expected_size(
     """
     catalogue = catalogue_of(scenario) if catalogue is None else catalogue
     requests = expected_requests(scenario, catalogue)
-    profiles = session_profiles(scenario, day_effects(scenario, replication))
-    sessions = {name: profile.expected_counts.sum() for name, profile in profiles.items()}
+    profiles = _profiles(scenario, replication)
+    sessions = {name: float(profile.expected_counts.sum()) for name, profile in profiles.items()}
+    if officers is not None:
+        name = officers.journey
+        sessions[name] = sessions.get(name, 0.0) + len(officers.arrival_s)
     return ExpectedSize(
         sessions=float(sum(sessions.values())),
         requests=float(sum(n * requests[name].sum() for name, n in sessions.items())),
     )
+
+
+def _profiles(scenario: Scenario, replication: int) -> dict[str, RateProfile]:
+    """Return when sessions start: never where the offices get their dossiers without a portal."""
+    if scenario.backoffice is not None and scenario.backoffice.fed_by == "demand":
+        return {}
+    return session_profiles(scenario, day_effects(scenario, replication))
 
 
 def _check_size(requests: float) -> None:
@@ -171,11 +200,17 @@ class _Crowd:
     sessions: Sessions
 
     @classmethod
-    def drawn(cls, scenario: Scenario, replication: int, catalogue: Catalogue) -> "_Crowd":
+    def drawn(
+        cls,
+        scenario: Scenario,
+        replication: int,
+        catalogue: Catalogue,
+        officers: OfficerSessions | None,
+    ) -> "_Crowd":
         """Return the sessions of a replication."""
         services = catalogue.services
         tables = compile_journeys(scenario)
-        profiles = session_profiles(scenario, day_effects(scenario, replication))
+        profiles = _profiles(scenario, replication)
         return cls(
             scenario=scenario,
             replication=replication,
@@ -183,7 +218,7 @@ class _Crowd:
             services=services,
             tables=tables,
             layouts=lay_out(tables, services),
-            sessions=draw_sessions(scenario, replication, profiles, services),
+            sessions=draw_sessions(scenario, replication, profiles, services, officers),
         )
 
     @property

@@ -24,8 +24,33 @@ TRANSITION_SLOT = 0
 FIRST_VISIT = 2**32
 """Children of a session's key: its requests come from 0, its visits to steps from here."""
 
+BY_POPULARITY = -1
+"""Service of an officer's session that is drawn like a citizen's."""
+
 Keys = NDArray[np.uint64]
 Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class OfficerSessions:
+    """Sessions that officers begin at their tasks, in any order.
+
+    Attributes
+    ----------
+    journey : str
+        What they do, one of the scenario's journeys.
+    arrival_s : NDArray[float64], shape (n,)
+        When they begin, s from the window's start, in [0, window.duration_s).
+    service : NDArray[int32], shape (n,)
+        Index in the catalogue's services, or ``BY_POPULARITY``.
+    key : NDArray[uint64], shape (n,)
+        Key of everything else a session draws.
+    """
+
+    journey: str
+    arrival_s: NDArray[np.float64]
+    service: NDArray[np.int32]
+    key: Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +101,11 @@ class Visits:
 
 
 def draw_sessions(
-    scenario: Scenario, replication: int, profiles: Mapping[str, RateProfile], services: Catalogue
+    scenario: Scenario,
+    replication: int,
+    profiles: Mapping[str, RateProfile],
+    services: Catalogue,
+    officers: OfficerSessions | None = None,
 ) -> Sessions:
     """Draw the sessions of one replication.
 
@@ -90,11 +119,13 @@ def draw_sessions(
         When sessions start, by journey.
     services : Catalogue
         What they choose among, by weight.
+    officers : OfficerSessions, optional
+        Further sessions; the others are the same with and without them.
 
     Returns
     -------
     Sessions
-        In order of arrival; at equal times in the order of the journeys.
+        In order of arrival; at equal times in the order of the journeys, then officers as given.
     """
     times, keys = [np.empty(0)], [np.empty(0, dtype=np.uint64)]
     journeys = [np.empty(0, dtype=np.int32)]
@@ -104,13 +135,19 @@ def draw_sessions(
             times.append(arrival_times(profiles[name], rng))
             keys.append(_session_keys(scenario.seed, replication, name, len(times[-1])))
             journeys.append(np.full(len(times[-1]), journey, dtype=np.int32))
+    if officers is not None:
+        times.append(officers.arrival_s)
+        keys.append(officers.key)
+        journey = list(scenario.journeys).index(officers.journey)
+        journeys.append(np.full(len(times[-1]), journey, dtype=np.int32))
     arrival_s = np.concatenate(times)
     order = np.argsort(arrival_s, kind="stable")
     key, journey_of = np.concatenate(keys)[order], np.concatenate(journeys)[order]
+    service = _choose(services.weight, uniform_array(key, 0, SERVICE_SLOT))
     return Sessions(
         arrival_s=arrival_s[order],
         journey=journey_of,
-        service=_choose(services.weight, uniform_array(key, 0, SERVICE_SLOT)),
+        service=service if officers is None else _given_services(service, officers, order),
         channel=_draw_channels(scenario, journey_of, key),
         key=key,
     )
@@ -159,6 +196,19 @@ def _session_keys(seed: int, replication: int, journey: str, n: int) -> Keys:
     rng = stream(seed, replication, f"demand.keys.{journey}")
     base = rng.integers(2**64, size=1, dtype=np.uint64)
     return child_keys(base, np.arange(n, dtype=np.uint64))
+
+
+def _given_services(
+    drawn: NDArray[np.int32], officers: OfficerSessions, order: Index
+) -> NDArray[np.int32]:
+    """Return the services of sessions in order; the officers' came last before they were ordered.
+
+    Those that have none of their own keep the one drawn.
+    """
+    given = np.full(len(order), BY_POPULARITY, dtype=np.int32)
+    given[len(order) - len(officers.service) :] = officers.service
+    given = given[order]
+    return np.where(given == BY_POPULARITY, drawn, given)
 
 
 def _draw_channels(scenario: Scenario, journey: NDArray[np.int32], keys: Keys) -> NDArray[np.int32]:

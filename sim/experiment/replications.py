@@ -174,7 +174,7 @@ class _Task:
             )
         make_ready(self.engine)
         chunks = draw_trace_chunks(self.scenario, replication, n_sessions)
-        with replication_parts(self.folder, replication) as append:
+        with replication_parts(self.folder, replication, sessions_at_once=n_sessions) as append:
             simulate_in_chunks(self.scenario, replication, chunks, append)
 
 

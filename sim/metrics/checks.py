@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sim.metrics.samples import Floats, encoded
+from sim.metrics.office_checks import OFFICE_DOSSIER_COLUMNS, office_flaws
+from sim.metrics.sample import Flags, Floats, encoded
 from sim.results import OUTCOMES, RecordSource
-
-Flags = NDArray[np.bool_]
+from sim.scenario.metric_names import is_mean_only
 
 _SLACK = 1e-9
 """Relative rounding of sums of float64 times."""
@@ -34,14 +34,8 @@ _REQUEST_COLUMNS = (
     "response_s",
     "outcome",
 )
-_DOSSIER_COLUMNS = (
-    "session",
-    "step",
-    "attempt",
-    "submitted_s",
-    "acknowledged_s",
-    "synced_s",
-    "outcome",
+_DOSSIER_COLUMNS = tuple(
+    dict.fromkeys([*OFFICE_DOSSIER_COLUMNS, "submitted_s", "acknowledged_s", "synced_s", "outcome"])
 )
 _LEVEL_COLUMNS = (
     "station",
@@ -73,13 +67,21 @@ def check_conservation(source: RecordSource) -> list[str]:
 def _flaws(source: RecordSource, replication: int) -> Iterator[str]:
     sessions = source.table("sessions", _SESSION_COLUMNS, replication=replication)
     dossiers = source.table("dossiers", _DOSSIER_COLUMNS, replication=replication)
-    attempts = _Attempts(sessions, dossiers)
+    attempts = _Attempts(sessions, _of_portal(dossiers))
     for piece in source.pieces("requests", _REQUEST_COLUMNS, replication=replication):
         attempts.add(piece)
     yield from attempts.flaws()
     yield from _session_flaws(sessions, attempts)
     yield from _dossier_flaws(dossiers, attempts)
-    yield from _level_flaws(source.table("levels", _LEVEL_COLUMNS, replication=replication))
+    levels = source.table("levels", _LEVEL_COLUMNS, replication=replication)
+    yield from _level_flaws(levels)
+    yield from office_flaws(dossiers, levels)
+
+
+def _of_portal(dossiers: pa.Table) -> pa.Table:
+    """Return the dossiers that requests filed."""
+    names, codes = encoded(dossiers, "filed")
+    return dossiers.filter(pa.array(_is_in(names, codes, ("portal",))))
 
 
 class _Attempts:
@@ -178,14 +180,15 @@ def _dossier_flaws(table: pa.Table, attempts: _Attempts) -> Iterator[str]:
     yield from _broken(
         "dossiers: outcome and acknowledged_s disagree", acknowledged == np.isnan(acknowledged_s)
     )
+    filed, how = encoded(table, "filed")
     yield from _broken(
         "dossiers: acknowledged without a request answered well",
-        attempts.without_answer(acknowledged),
+        attempts.without_answer(acknowledged[_is_in(filed, how, ("portal",))]),
     )
 
 
 def _level_flaws(table: pa.Table) -> Iterator[str]:
-    codes = encoded(table, "station")[1]
+    names, codes = encoded(table, "station")
     from_s, to_s = _column(table, "from_s"), _column(table, "to_s")
     order = np.lexsort((from_s, codes))
     same = codes[order[1:]] == codes[order[:-1]]
@@ -197,11 +200,17 @@ def _level_flaws(table: pa.Table) -> Iterator[str]:
     )
     queue_mean, queue_max = _column(table, "queue_mean"), _column(table, "queue_max")
     yield from _broken(
-        "levels: queue_mean above queue_max", queue_mean > queue_max + _slack(queue_max)
+        "levels: queue_mean above queue_max",
+        (queue_mean > queue_max + _slack(queue_max)) & ~_without_maxima(names, codes),
     )
     busy = _column(table, "busy_mean")
     yield from _broken("levels: negative", (queue_mean < -_SLACK) | (busy < -_SLACK))
     yield from _broken("levels: more departures than arrivals", _in_debt(table, order, codes))
+
+
+def _without_maxima(names: list[str], codes: NDArray[np.int32]) -> Flags:
+    """Return which rows are of officers or states, of which only the mean is known."""
+    return _is_in(names, codes, tuple(name for name in names if is_mean_only(name)))
 
 
 def _in_debt(table: pa.Table, order: NDArray[np.int64], codes: NDArray[np.int32]) -> Flags:

@@ -4,7 +4,6 @@ With one replication the interval comes from equal batches of time. A number the
 has no interval, and says why.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.metrics.samples import Floats, ReplicationSamples, Sample, quantile
+from sim.metrics.sample import Floats, Sample
+from sim.metrics.samples import ReplicationSamples, quantile
 from sim.results import RecordSource
 from sim.scenario.metric_names import MetricName, parse_metric
 from sim.scenario.scenario import Scenario
@@ -23,7 +23,22 @@ N_BATCHES = 20
 BEYOND_QUANTILE = 10
 """Observations that must lie beyond a quantile in every replication."""
 
-_RATES = ("rate_per_s", "per_s")
+_RATES = {"rate_per_s": 1.0, "per_s": 1.0, "decided_per_day": 86400.0}
+"""Quantities that count per time, and its length, s."""
+
+_COUNTS = ("backlog_end", "overdue_end")
+"""Quantities that count what is so."""
+
+AT_END = (*_COUNTS, "backlog_age_s")
+"""Quantities that only the end of a run shows."""
+
+_NOTHING = {
+    "on_time_share": "no term of {group} ends in the judged window; simulate longer than the terms",
+    "late_reception_share": "no online dossier of {group} is to be received in the judged window",
+    "late_by_sync_share": "no dossier of {group} was received late",
+    "backlog_age_s": "no dossier of {group} is open at the end",
+}
+"""What it means that a quantity has no observations, where there is more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +184,7 @@ class MetricReader:
                 value = _of_sorted(samples.ordered(metric), metric)
             else:
                 value = statistic(sample, metric, samples.to_s - samples.from_s)
-            batches = _batches(sample, metric, samples) if batched else None
+            batches = _batches(metric, samples) if batched else None
             self._observations[metric][replication] = Observation(
                 value, len(sample.values), batches
             )
@@ -191,9 +206,11 @@ def statistic(sample: Sample, metric: MetricName, span_s: float) -> float:
     """Return a metric's value from its sample over ``span_s`` seconds; NaN where it has none."""
     values = sample.values
     if metric.quantity in _RATES:
-        return len(values) / span_s
+        return len(values) / span_s * _RATES[metric.quantity]
     if len(values) == 0:
         return math.nan
+    if metric.quantity in _COUNTS:
+        return float(np.count_nonzero(values))
     if metric.statistic == "max":
         return float(values.max())
     if _is_quantile(metric):
@@ -277,20 +294,13 @@ def _of_sorted(ordered: Floats, metric: MetricName) -> float:
     return quantile(ordered, int(metric.statistic[1:]) / 100) if len(ordered) else math.nan
 
 
-def _batches(sample: Sample, metric: MetricName, samples: ReplicationSamples) -> Floats:
+def _batches(metric: MetricName, samples: ReplicationSamples) -> Floats | None:
     """Return the metric's value in each of ``N_BATCHES`` equal batches of the judged window."""
+    if metric.quantity in AT_END:
+        return None
     span_s = (samples.to_s - samples.from_s) / N_BATCHES
-    assert sample.at_s is not None
-    batch = ((sample.at_s - samples.from_s) / span_s).astype(np.int64)
-    order = np.argsort(batch, kind="stable")
-    edges = np.searchsorted(batch[order], np.arange(N_BATCHES + 1))
-    rows = [order[start:end] for start, end in itertools.pairwise(edges)]
-    return np.array([statistic(_part(sample, chosen), metric, span_s) for chosen in rows])
-
-
-def _part(sample: Sample, rows: NDArray[np.int64]) -> Sample:
-    weights = None if sample.weights is None else sample.weights[rows]
-    return Sample(None, sample.values[rows], weights)
+    parts = samples.batches(metric, N_BATCHES)
+    return np.array([statistic(part, metric, span_s) for part in parts])
 
 
 def _why_none(metric: MetricName, values: dict[int, float], counts: Sequence[int]) -> str | None:
@@ -298,7 +308,8 @@ def _why_none(metric: MetricName, values: dict[int, float], counts: Sequence[int
     if not values:
         return "there are no replications"
     if not any(counts) and metric.quantity not in _RATES:
-        return f"nothing was observed of {metric.group}"
+        told = _NOTHING.get(metric.quantity, "nothing was observed of {group}")
+        return told.format(group=metric.group)
     if not carries_quantile(metric, counts):
         return (
             f"too few for {metric.statistic}: {BEYOND_QUANTILE} must lie beyond it in every "
@@ -314,6 +325,8 @@ def _why_none(metric: MetricName, values: dict[int, float], counts: Sequence[int
 
 def _why_no_batches(metric: MetricName, batches: Floats | None) -> tuple[str | None, Floats]:
     none = np.empty(0)
+    if metric.quantity in AT_END:
+        return "the end of one replication has no interval; run more replications", none
     if metric.statistic == "max":
         return "the maximum of one replication has no interval; run more replications", none
     if batches is None or not np.isfinite(batches).all():

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -10,18 +9,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sim.metrics.office_samples import OfficeSamples
+from sim.metrics.sample import Floats, Sample, encoded, floats
 from sim.results import OUTCOMES, RecordSource
-from sim.scenario.metric_names import ALL, JOURNEY_PREFIX, MetricName
+from sim.scenario.metric_names import (
+    ALL,
+    JOURNEY_PREFIX,
+    QUANTITIES,
+    MetricName,
+    is_mean_only,
+)
 from sim.scenario.scenario import Scenario
 
-Floats = NDArray[np.float64]
-Values = NDArray[np.float64] | NDArray[np.bool_] | NDArray[np.int8]
+__all__ = ["ELAPSED", "Floats", "ReplicationSamples", "Sample", "encoded", "quantile"]
+
 _Number = TypeVar("_Number", np.float64, np.int8, np.bool_)
 
 ELAPSED = ("ok", "timed_out", "abandoned")
 """Outcomes whose elapsed time is a response time; quick refusals would flatter."""
 
 _SHARE = "_share"
+_FEW = 256
 _LEVEL_COLUMNS = [
     "station",
     "from_s",
@@ -32,26 +40,6 @@ _LEVEL_COLUMNS = [
     "queue_max",
     "queue_age_max_s",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The numbers of one group and quantity in one replication.
-
-    Attributes
-    ----------
-    at_s : NDArray, shape (n,), or None
-        When each belongs to, s from the window's start, in [warm_up_s, duration_s); None where
-        nobody asked.
-    values : NDArray, shape (n,)
-        The numbers; of a rate only how many there are counts.
-    weights : NDArray, shape (n,), or None
-        Weights in their mean; None for equal ones.
-    """
-
-    at_s: Floats | None
-    values: Values
-    weights: Floats | None = None
 
 
 def quantile(ordered: NDArray[np.float64], share: float) -> float:
@@ -91,6 +79,7 @@ class ReplicationSamples:
         # Statistics of one quantity follow each other; one sample at a time bounds the memory.
         self._latest: tuple[tuple[str, ...], Sample] | None = None
         self._latest_ordered: tuple[Sample, Floats] | None = None
+        self._latest_batches: tuple[Sample, list[Sample]] | None = None
 
     def sample(self, metric: MetricName) -> Sample:
         """Return the numbers a metric is computed from; none where the records have none."""
@@ -108,9 +97,19 @@ class ReplicationSamples:
             self._latest_ordered = (sample, np.sort(sample.values.astype(np.float64, copy=False)))
         return self._latest_ordered[1]
 
+    def batches(self, metric: MetricName, n: int) -> list[Sample]:
+        """Return the numbers of :meth:`sample` in ``n`` equal batches of the judged window."""
+        sample = self.sample(metric)
+        if self._latest_batches is None or self._latest_batches[0] is not sample:
+            self._latest_batches = None  # before the next are made
+            self._latest_batches = (sample, _batches(sample, self.from_s, self.to_s, n))
+        return self._latest_batches[1]
+
     def _sample(self, metric: MetricName) -> Sample:
         if metric.quantity in ("utilisation", "queue", "queue_age_s"):
             return self._levels(metric)
+        if metric.quantity in QUANTITIES["offices"]:
+            return self._offices.sample(metric.group, metric.quantity)
         if metric.group == "dossiers":
             return self._dossier_sample(metric.quantity)
         if metric.group.startswith(JOURNEY_PREFIX):
@@ -137,6 +136,13 @@ class ReplicationSamples:
         return (at_s >= self.from_s) & (at_s < self.to_s)
 
     @cached_property
+    def _offices(self) -> OfficeSamples:
+        def read(columns: list[str]) -> pa.Table:
+            return self._read("dossiers", columns)
+
+        return OfficeSamples(read, self._scenario, self._office_end_s)
+
+    @cached_property
     def _requests(self) -> "_Requests":
         def pieces(columns: list[str]) -> Iterator[pa.Table]:
             return self._source.pieces("requests", columns, replication=self._replication)
@@ -145,10 +151,10 @@ class ReplicationSamples:
 
     def _sessions(self, journey: str, quantity: str) -> Sample:
         table = self._session_table
-        arrival_s = _floats(table, "arrival_s")
+        arrival_s = floats(table, "arrival_s")
         keep = self._judged(arrival_s) & _is_name(table, "journey", journey)
         if quantity == "duration_s":
-            return Sample(arrival_s[keep], (_floats(table, "end_s") - arrival_s)[keep])
+            return Sample(arrival_s[keep], (floats(table, "end_s") - arrival_s)[keep])
         return Sample(arrival_s[keep], _is_name(table, "outcome", "completed")[keep])
 
     @cached_property
@@ -157,13 +163,13 @@ class ReplicationSamples:
 
     def _dossier_sample(self, quantity: str) -> Sample:
         table = self._dossier_table
-        submitted_s = _floats(table, "submitted_s")
-        synced_s = _floats(table, "synced_s")
+        submitted_s = floats(table, "submitted_s")
+        synced_s = floats(table, "synced_s")
         keep = self._judged(submitted_s)
         if quantity == "duplicate_share":
             values: NDArray[np.float64] | NDArray[np.bool_] = _is_repeated(table)
         elif quantity == "sync_s":
-            acknowledged_s = _floats(table, "acknowledged_s")
+            acknowledged_s = floats(table, "acknowledged_s")
             keep &= ~np.isnan(acknowledged_s)
             until_s = np.where(np.isnan(synced_s), self._end_s, synced_s)
             values = np.maximum(until_s - acknowledged_s, 0.0)
@@ -173,32 +179,44 @@ class ReplicationSamples:
 
     @cached_property
     def _dossier_table(self) -> pa.Table:
-        columns = ["session", "step", "submitted_s", "acknowledged_s", "synced_s"]
-        return self._read("dossiers", columns)
+        columns = ["session", "step", "submitted_s", "acknowledged_s", "synced_s", "filed"]
+        table = self._read("dossiers", columns)
+        filed = _is_name(table, "filed", "portal")
+        return table if filed.all() else table.filter(pa.array(filed))
 
     @cached_property
     def _end_s(self) -> float:
         """When the run ended, s: the last moment anything is known of."""
-        ends = [_floats(self._level_table, "to_s"), _floats(self._session_table, "end_s")]
+        ends = [floats(self._level_table, "to_s"), floats(self._session_table, "end_s")]
         return max((float(times.max()) for times in ends if len(times)), default=self.to_s)
+
+    @cached_property
+    def _office_end_s(self) -> float:
+        """When the offices' run ended, s; a portal may have been watched longer."""
+        to_s = floats(self._level_table, "to_s")
+        ends = [to_s[rows].max() for name, rows in self._stations.items() if is_mean_only(name)]
+        return float(max(ends, default=self._end_s))
 
     def _levels(self, metric: MetricName) -> Sample:
         """Return one station's intervals that overlap the judged window."""
         table = self._level_table
         rows = self._stations.get(metric.group, np.empty(0, dtype=np.int64))
-        from_s = np.maximum(_floats(table, "from_s")[rows], self.from_s)
-        overlap_s = np.minimum(_floats(table, "to_s")[rows], self.to_s) - from_s
+        from_s = np.maximum(floats(table, "from_s")[rows], self.from_s)
+        overlap_s = np.minimum(floats(table, "to_s")[rows], self.to_s) - from_s
         judged = overlap_s > 0
         rows, from_s, overlap_s = rows[judged], from_s[judged], overlap_s[judged]
         if metric.quantity == "utilisation":
             # Busy over capacity of the whole window: an interval counts with its capacity.
-            capacity = _floats(table, "capacity")[rows]
+            capacity = floats(table, "capacity")[rows]
             there = capacity > 0
             weights = np.where(np.isfinite(capacity), capacity, 1.0) * overlap_s
-            values = _floats(table, "utilisation")[rows]
+            values = floats(table, "utilisation")[rows]
             return Sample(from_s[there], values[there], weights[there])
-        column = {"queue": f"queue_{metric.statistic}", "queue_age_s": "queue_age_max_s"}
-        return Sample(from_s, _floats(table, column[metric.quantity])[rows], overlap_s)
+        column = "queue_age_max_s"
+        if metric.quantity == "queue":
+            is_max = metric.statistic == "max" and not is_mean_only(metric.group)
+            column = "queue_max" if is_max else "queue_mean"
+        return Sample(from_s, floats(table, column)[rows], overlap_s)
 
     @cached_property
     def _level_table(self) -> pa.Table:
@@ -266,7 +284,7 @@ class _Requests:
 
     def _column(self, name: str) -> Floats:
         column = np.empty(self._n)
-        self._fill(column, name, _floats)
+        self._fill(column, name, floats)
         return column
 
     def _fill(
@@ -299,7 +317,7 @@ def _by_endpoint(
 ) -> dict[str, NDArray[np.uint32]]:
     """Return the judged rows of each endpoint."""
     names, codes = encoded(piece, "endpoint")
-    rows = np.flatnonzero(judged(_floats(piece, "due_s"))).astype(np.uint32)
+    rows = np.flatnonzero(judged(floats(piece, "due_s"))).astype(np.uint32)
     # int16 sorts by radix, in time proportional to the rows.
     kept = codes[rows].astype(np.int16)
     rows = rows[np.argsort(kept, kind="stable")]
@@ -313,18 +331,23 @@ def _outcomes(table: pa.Table, column: str) -> NDArray[np.int8]:
     return known[codes]
 
 
-def encoded(table: pa.Table, column: str) -> tuple[list[str], NDArray[np.int32]]:
-    """Return the names and the codes of a dictionary column."""
-    array = table[column].unify_dictionaries()
-    if array.num_chunks == 0:
-        return [], np.empty(0, dtype=np.int32)
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in array.chunks])
-    return array.chunk(0).dictionary.to_pylist(), codes
+def _batches(sample: Sample, from_s: float, to_s: float, n: int) -> list[Sample]:
+    """Return a sample's numbers by equal stretches of time; unweighted durations are sorted."""
+    assert sample.at_s is not None
+    span_s = (to_s - from_s) / n
+    batch = ((sample.at_s - from_s) / span_s).astype(np.uint8 if n <= _FEW else np.int64)
+    order = np.argsort(batch, kind="stable")  # uint8 sorts by radix
+    edges = np.cumsum(np.bincount(batch, minlength=n))[: n - 1]
+    return [_chosen(sample, rows) for rows in np.split(order, edges)]
 
 
-def _floats(table: pa.Table, column: str) -> Floats:
-    values: Floats = table[column].to_numpy()
-    return values
+def _chosen(sample: Sample, rows: NDArray[np.int64]) -> Sample:
+    values = sample.values[rows]
+    if sample.weights is not None:
+        return Sample(None, values, sample.weights[rows])
+    if values.dtype == np.float64:
+        values.sort()
+    return Sample(None, values)
 
 
 def _is_name(table: pa.Table, column: str, name: str) -> NDArray[np.bool_]:
@@ -335,7 +358,7 @@ def _is_name(table: pa.Table, column: str, name: str) -> NDArray[np.bool_]:
 def _is_repeated(table: pa.Table) -> NDArray[np.bool_]:
     """Return which dossiers were filed before under the same session and step."""
     key = (table["session"].to_numpy().astype(np.int64) << 32) | table["step"].to_numpy()
-    order = np.lexsort((_floats(table, "submitted_s"), key))
+    order = np.lexsort((floats(table, "submitted_s"), key))
     repeated = np.zeros(len(key), dtype=bool)
     repeated[order[1:]] = key[order[1:]] == key[order[:-1]]
     return repeated

@@ -16,6 +16,8 @@ from sim.scenario.metric_names import ALL, QUANTITIES, TIMES, Kind, MetricName, 
 from sim.scenario.scenario import Scenario
 
 _TIMES_SHOWN = ("mean", "p50", "p95", "p99")
+_OFFICE_SHOWN = ("mean",)
+"""A city has more than a hundred offices: of each only the means."""
 _REGIME_SHARE = 0.01
 """Share of requests not answered well that a regime must reach to be worth a word."""
 
@@ -57,6 +59,8 @@ def summary_metrics(scenario: Scenario) -> Iterator[MetricName]:
 def regime_sentences(estimates: dict[str, Estimate]) -> Iterator[str]:
     """Yield a sentence for each figure of all requests whose replications fall into two regimes."""
     response = f"{ALL}.response_s.mean"
+    if response not in estimates:  # no portal was simulated
+        return
     found = split_regimes(estimates[response].per_replication)
     if found:
         yield f"{response}: {found}"
@@ -83,8 +87,14 @@ def _metrics_of(group: str, kind: Kind) -> Iterator[MetricName]:
     for quantity, statistics in QUANTITIES[kind].items():
         if not statistics:
             yield MetricName(group, quantity)
-        for statistic in _TIMES_SHOWN if statistics == TIMES else statistics:
+        for statistic in _shown(kind, statistics):
             yield MetricName(group, quantity, statistic)
+
+
+def _shown(kind: Kind, statistics: tuple[str, ...]) -> tuple[str, ...]:
+    if kind == "office":
+        return _OFFICE_SHOWN
+    return _TIMES_SHOWN if statistics == TIMES else statistics
 
 
 def _target_json(result: TargetResult) -> JsonValue:

@@ -36,12 +36,20 @@ _REQUESTS = (
     *("response_s.mean", "response_s.p50", "response_s.p95", "response_s.p99"),
     *("rate_per_s", "ok_share", *NOT_OK),
 )
-_BY_KIND = {
+_BY_KIND: dict[str, tuple[str, ...]] = {
     "requests": _REQUESTS,
     "journey": ("duration_s.p50", "completed_share", "rate_per_s"),
     "station": ("utilisation.mean", "utilisation.max", "queue.max"),
     "job": ("utilisation.mean", "queue.max", "queue_age_s.max"),
     "dossiers": ("per_s", "sync_s.p50", "sync_s.p95", "synced_share", "duplicate_share"),
+    "offices": (
+        *("on_time_share", "late_reception_share", "late_by_sync_share", "reception_s.p90"),
+        *("lead_s.p50", "lead_s.p90", "backlog_end", "overdue_end"),
+    ),
+    "role": ("utilisation.mean", "queue.max"),
+    "office": (),
+    "state": (),
+    "outbox": ("queue.max", "queue_age_s.max"),
 }
 
 
@@ -222,7 +230,7 @@ def cost_html(scenario: Scenario) -> Html:
     return join([paragraph(sentence), table(columns, rows)])
 
 
-def provenance_html(run: Run, n_requests: int) -> Html:
+def provenance_html(run: Run) -> Html:
     """Return where the numbers come from, and the scenario as it was run."""
     manifest = run.manifest
     command = ["hoso", "run", run.scenario.name]
@@ -236,7 +244,7 @@ def provenance_html(run: Run, n_requests: int) -> Html:
         ["scenario", f"{run.scenario.name}, digest {manifest.scenario_digest}"],
         ["seed", str(manifest.seed)],
         ["replications", ", ".join(map(str, manifest.replications))],
-        ["requests", f"{n_requests:,}"],
+        *([name, f"{run.table(name, ['step']).num_rows:,}"] for name in ("requests", "dossiers")),
         ["made", f"{manifest.started:%Y-%m-%d %H:%M} UTC, in {duration(manifest.duration_s)}"],
         ["versions", f"hoso {manifest.hoso_version}, {versions}"],
         ["machine", f"{manifest.host.platform}, {plural(manifest.host.cpus, 'processor')}"],

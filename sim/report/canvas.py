@@ -1,19 +1,21 @@
 """What all figures share: the clock, faults and warm-up behind the lines, units on the scales."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.report.style import GREY, WIDTH_IN, ink
-from sim.report.wording import duration, number, share
+from sim.report.bins import Bins
+from sim.report.style import GREY, WIDTH_IN, colours, ink
+from sim.report.wording import duration, number, share, words
 from sim.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - local time, as the window's start
@@ -25,6 +27,9 @@ _LOG_FROM = 30.0
 """A scale is logarithmic when its largest value is so many times its smallest."""
 TICKS, FEW_TICKS = 9, 5
 """Ticks of a wide axis at most, and of a narrow one."""
+_SERIES_SHOWN = 7
+"""Series a stacked figure tells apart; the rest is one."""
+_OTHERS = "others"
 _DURATION_TICKS_S = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
@@ -122,6 +127,49 @@ def legend_above(figure: "Figure", axes: "Axes", *, columns: int) -> None:
 def target_mark(axes: "Axes", x: float, y: float) -> None:
     """Mark a target's bound in one row of a dot plot."""
     axes.plot([x, x], [y - 0.4, y + 0.4], color=ink(), linewidth=1.6, zorder=3)
+
+
+def stack(
+    axes: "Axes", rows: Mapping[str, NDArray[np.float64]], bins: Bins, scenario: Scenario
+) -> None:
+    """Draw series on top of each other, the largest at the bottom."""
+    ranked = sorted(rows, key=lambda name: -float(rows[name].sum()))
+    shown = {name: rows[name] for name in ranked[:_SERIES_SHOWN] if rows[name].any()}
+    rest = [rows[name] for name in ranked[_SERIES_SHOWN:]]
+    if rest and np.any(rest):
+        shown[_OTHERS] = np.sum(rest, axis=0)
+    colour = colours(list(shown))
+    at = moments(scenario, bins.edges_s)
+    bottom = np.zeros(bins.n)
+    for name, values in shown.items():
+        top = bottom + values
+        axes.fill_between(
+            at,
+            np.append(bottom, bottom[-1:]),
+            np.append(top, top[-1:]),
+            step="post",
+            color=colour[name],
+            label=words(name),
+            linewidth=0,
+        )
+        bottom = top
+
+
+def name_rows(axes: "Axes", labels: Sequence[str]) -> None:
+    """Name the rows of a plot, the first at the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def heat_bar(
+    figure: "Figure", axes: "Axes", mesh: "QuadMesh", text: Callable[[float], str], n_rows: int
+) -> None:
+    """Explain the colours of a heat map of so many rows; ``text`` words its values."""
+    shrink = min(1.0, 8 / n_rows)
+    bar = figure.colorbar(mesh, ax=axes, shrink=shrink, anchor=(0.0, 1.0), pad=0.01)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: text(value))
+    bar.outline.set_visible(False)
 
 
 def _formatted(axis: "Axis", text: Callable[[float], str]) -> None:

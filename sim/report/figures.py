@@ -13,16 +13,19 @@ from sim.report.canvas import (
     FEW_TICKS,
     clock_axis,
     duration_axis,
+    heat_bar,
     legend_above,
     moments,
+    name_rows,
     number_axis,
     panels,
     share_axis,
+    stack,
     target_mark,
 )
 from sim.report.series import Band, Quantiles, Series
 from sim.report.spending import PARTS, THINKING
-from sim.report.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, colours, ink, paper
+from sim.report.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, ink, paper
 from sim.report.wording import clock, duration, rate, share, words
 from sim.scenario.scenario import Scenario
 
@@ -35,9 +38,6 @@ Matrix = NDArray[np.float64]
 _ROW_IN = 0.2
 """Height of one row of a dot plot or a bar chart, inches."""
 _MARGIN_IN = 0.6
-_SERIES_SHOWN = 7
-"""Series a stacked figure tells apart; the rest is one."""
-_OTHERS = "others"
 _PART_COLOURS = dict(zip(PARTS, (SKY, RED, BLUE, ORANGE), strict=True))
 FAILURES = {"rejected": RED, "timed_out": ORANGE, "failed": BLUE, "abandoned": GREY}
 """Outcomes other than ok, and their colours."""
@@ -47,10 +47,10 @@ def demand(series: Series, scenario: Scenario, expected: Mapping[str, RateProfil
     """Draw sessions by journey with the expected profile, and requests by group, over time."""
     figure, axes = panels(2, 1, 4.6)
     above, below = axes[0][0], axes[1][0]
-    _stack(above, series.sessions_per_s, series.bins, scenario)
+    stack(above, series.sessions_per_s, series.bins, scenario)
     _expectation(above, list(expected.values()), scenario)
     above.set_title("sessions that start, per s")
-    _stack(below, series.requests_per_s, series.bins, scenario)
+    stack(below, series.requests_per_s, series.bins, scenario)
     below.set_title("requests and retries, per s")
     for panel in (above, below):
         clock_axis(panel, scenario, scenario.window.duration_s)
@@ -109,7 +109,7 @@ def latency_by_endpoint(
         _dot(plot, p95, y, RED, "D", "p95" if y == 0 else None)
         if name in bounds:
             target_mark(plot, bounds[name], y)
-    _rows(plot, [words(name) for name in names])
+    name_rows(plot, [words(name) for name in names])
     values = [estimates[f"{name}.response_s.{q}"].value for name in names for q in ("p50", "p95")]
     duration_axis(plot, "x", np.array([*values, *bounds.values()]))
     if bounds:
@@ -154,7 +154,7 @@ def time_spent(spent_s: Mapping[str, Mapping[str, float]]) -> "Figure":
             panel.annotate(
                 duration(total), (total, y), (3, 0), textcoords="offset points", va="center"
             )
-        _rows(panel, [words(name) for name in names])
+        name_rows(panel, [words(name) for name in names])
         duration_axis(panel, "x", np.array([max(totals, default=0) * 1.1]), FEW_TICKS)
     axes[0][0].set_title("whole session")
     axes[0][1].set_title(f"without {THINKING}")
@@ -183,7 +183,7 @@ def failures(shares: Mapping[str, Mapping[str, float]]) -> "Figure":
         start += length
     for y, total in enumerate(start.tolist()):
         panel.annotate(share(total), (total, y), (3, 0), textcoords="offset points", va="center")
-    _rows(panel, [words(name) for name in names])
+    name_rows(panel, [words(name) for name in names])
     panel.set_xlim(0, min(1.12, float(start.max()) * 1.15))
     share_axis(panel.xaxis)
     legend_above(figure, panel, columns=len(FAILURES))
@@ -207,39 +207,12 @@ def services(labels: Sequence[str], matrix: Matrix, bins: Bins, scenario: Scenar
         edgecolors=paper(),
         linewidth=0.4,
     )
-    _rows(panel, labels)
+    name_rows(panel, labels)
     labelled = range(0, bins.n, -(-bins.n // FEW_TICKS))
     moments_told = [clock(scenario, float(bins.edges_s[column])) for column in labelled]
     panel.set_xticks(list(labelled), moments_told)
-    shrink = min(1.0, 8 / len(labels))
-    bar = figure.colorbar(mesh, ax=panel, shrink=shrink, anchor=(0.0, 1.0), pad=0.01)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: rate(value))
-    bar.outline.set_visible(False)
+    heat_bar(figure, panel, mesh, rate, len(labels))
     return figure
-
-
-def _stack(axes: "Axes", rows: Mapping[str, Matrix], bins: Bins, scenario: Scenario) -> None:
-    """Draw series on top of each other, the largest at the bottom."""
-    ranked = sorted(rows, key=lambda name: -float(rows[name].sum()))
-    shown = {name: rows[name] for name in ranked[:_SERIES_SHOWN] if rows[name].any()}
-    rest = [rows[name] for name in ranked[_SERIES_SHOWN:]]
-    if rest and np.any(rest):
-        shown[_OTHERS] = np.sum(rest, axis=0)
-    colour = colours(list(shown))
-    at = moments(scenario, bins.edges_s)
-    bottom = np.zeros(bins.n)
-    for name, values in shown.items():
-        top = bottom + values
-        axes.fill_between(
-            at,
-            np.append(bottom, bottom[-1:]),
-            np.append(top, top[-1:]),
-            step="post",
-            color=colour[name],
-            label=words(name),
-            linewidth=0,
-        )
-        bottom = top
 
 
 def _expectation(axes: "Axes", profiles: Sequence[RateProfile], scenario: Scenario) -> None:
@@ -276,13 +249,6 @@ def _finished_rows(
     for panel, title in zip(axes[0], titles, strict=True):
         panel.set_title(title)
     return figure
-
-
-def _rows(axes: "Axes", labels: Sequence[str]) -> None:
-    """Name the rows of a plot, the first at the top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
 
 
 def _dot(

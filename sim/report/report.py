@@ -23,6 +23,7 @@ from sim.report.answers import (
     most_used_sentence,
     provenance_html,
 )
+from sim.report.offices import office_sections
 from sim.report.page import Html, Section, figure, join, page, paragraph
 from sim.report.series import Series, most_used, read_series
 from sim.report.side_by_side import side_by_side_html
@@ -107,9 +108,19 @@ def _source_name(run: Run) -> str:
 def _sections(answers: Answers, key: str) -> Iterator[Section]:
     """Yield the sections of one run; ``key`` starts their anchors and the ids of figures."""
     scenario = answers.scenario
-    series = read_series(answers.run, scenario)
     draw = _Drawing(key)
     yield Section(f"{key}-answer", "Answer", answer_html(answers))
+    if scenario.has_portal:
+        yield from _portal_sections(answers, key, draw)
+    if scenario.backoffice is not None:
+        yield from office_sections(answers, key, draw)
+    source = provenance_html(answers.run)
+    yield Section(f"{key}-source", "Where the numbers come from", source)
+
+
+def _portal_sections(answers: Answers, key: str, draw: "_Drawing") -> Iterator[Section]:
+    scenario = answers.scenario
+    series = read_series(answers.run, scenario)
     yield Section(f"{key}-demand", "Demand", _demand(answers, series, draw))
     yield Section(f"{key}-stations", "Stations", _stations(answers, series, draw))
     yield Section(f"{key}-latency", "Response times", _latency(answers, series, draw))
@@ -120,8 +131,6 @@ def _sections(answers: Answers, key: str) -> Iterator[Section]:
     if scenario.portal.jobs:
         yield Section(f"{key}-sync", "Synchronisation", _jobs(answers, series, draw))
     yield Section(f"{key}-cost", "Cost of the capacity", cost_html(scenario))
-    source = provenance_html(answers.run, series.n_requests)
-    yield Section(f"{key}-source", "Where the numbers come from", source)
 
 
 class _Drawing:

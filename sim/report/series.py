@@ -10,6 +10,7 @@ from sim.metrics.samples import ELAPSED, encoded
 from sim.report.bins import Bins, bins_for, heat_bins
 from sim.report.spending import PARTS, time_spent
 from sim.results import OUTCOMES, RecordSource
+from sim.scenario.metric_names import BACKOFFICE
 from sim.scenario.scenario import Scenario
 
 Matrix = NDArray[np.float64]
@@ -78,15 +79,13 @@ class Series:
     quantiles : dict of str to Quantiles
         By endpoint group.
     stations : dict of str to StationSeries
-        By station.
+        By station of the portal.
     spent_s : dict of str to dict of str to float
         Mean time of one session by journey and part (``PARTS``), s.
     items : dict of str to float
         Items that came to each job in the window, mean over replications, second tries included.
     services : dict of str to NDArray, shape (n columns of ``heat``,)
         Requests per s of the services most asked for, by code, most first.
-    n_requests : int
-        Attempts in all replications.
     """
 
     bins: Bins
@@ -99,7 +98,6 @@ class Series:
     spent_s: dict[str, dict[str, float]]
     items: dict[str, float]
     services: dict[str, Matrix]
-    n_requests: int
 
     @property
     def active_until_s(self) -> float:
@@ -153,7 +151,6 @@ class _Collector:
         self._groups = list(dict.fromkeys(spec.group for spec in endpoints.values()))
         self._journeys = list(scenario.journeys)
         self._n = 0
-        self._n_requests = 0
         self._sessions = np.zeros((len(self._journeys), self._bins.n))
         self._requests = np.zeros((len(self._groups), self._bins.n))
         self._responses: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
@@ -189,12 +186,10 @@ class _Collector:
             },
             items={name: count / max(self._n, 1) for name, count in self._items.items()},
             services=self._top_services(),
-            n_requests=self._n_requests,
         )
 
     def _read_requests(self, attempts: "_Attempts") -> None:
         table, due_s, outcome = attempts.table, attempts.due_s, attempts.outcome
-        self._n_requests += len(due_s)
         is_inside = due_s < self._scenario.window.duration_s
         group = self._group_of(*encoded(table, "endpoint"))
         bins = group * self._bins.n + self._bins.index(due_s)
@@ -272,7 +267,8 @@ class _Collector:
             if name in self._items:
                 self._items[name] += count
         for name, rows in zip(names, stacked, strict=True):
-            self._stations.setdefault(name, []).append(rows)
+            if not name.startswith(f"{BACKOFFICE}."):
+                self._stations.setdefault(name, []).append(rows)
 
     def _quantiles(self) -> dict[str, Quantiles]:
         cells = np.concatenate([bins for bins, _ in self._responses])

@@ -2,6 +2,7 @@
 
 from sim.results.records import (
     DOSSIERS,
+    FILED,
     LEVELS,
     OUTCOMES,
     RECORDS_VERSION,
@@ -19,6 +20,7 @@ from sim.results.writer import RunWriter, replication_parts, write_replication
 
 __all__ = [
     "DOSSIERS",
+    "FILED",
     "LEVELS",
     "OUTCOMES",
     "RECORDS_VERSION",

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import JsonValue
 
 from sim.results.records import (
     ROWS_AT_ONCE,
@@ -16,6 +18,8 @@ from sim.results.records import (
     rows_of,
     written_whole,
 )
+
+_NOTES = "notes.json"
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -32,6 +36,8 @@ class RecordsWriter:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._notes: dict[str, JsonValue] = {}
         self._tables = {
             name: _TableWriter(table_file(folder, name), schema) for name, schema in TABLES.items()
         }
@@ -44,13 +50,24 @@ class RecordsWriter:
         ResultsError
             When a table has another schema.
         """
-        for name, writer in self._tables.items():
-            writer.append(_checked(name, records.table(name)))
+        for name in self._tables:
+            self.append_rows(name, records.table(name))
+        self.append_notes(records.notes)
+
+    def append_rows(self, name: str, rows: pa.Table) -> None:
+        """Append the next rows of one table (see :meth:`append`)."""
+        self._tables[name].append(checked(name, rows))
+
+    def append_notes(self, notes: Mapping[str, JsonValue]) -> None:
+        """Add to what is noted."""
+        self._notes.update(notes)
 
     def finish(self) -> None:
         """Write what is still in memory, and the files' ends."""
         for writer in self._tables.values():
             writer.finish()
+        if self._notes:
+            (self._folder / _NOTES).write_text(json.dumps(self._notes, allow_nan=False))
 
     def close(self) -> None:
         """Close the files, finished or not."""
@@ -80,6 +97,13 @@ def saving(folder: Path) -> Iterator[RecordsWriter]:
             writer.finish()
         finally:
             writer.close()
+
+
+def read_notes(folder: Path) -> dict[str, JsonValue]:
+    """Return what was noted beside the tables of one replication, mostly nothing."""
+    path = folder / _NOTES
+    notes: dict[str, JsonValue] = json.loads(path.read_text()) if path.exists() else {}
+    return notes
 
 
 def check_files(folder: Path) -> None:
@@ -180,8 +204,8 @@ class _TableWriter:
         """Take rows; whole groups are written at once."""
         self._waiting.append(table)
         self._n_waiting += table.num_rows
-        if self._n_waiting >= ROWS_AT_ONCE:
-            self._write(self._n_waiting - self._n_waiting % ROWS_AT_ONCE)
+        while self._n_waiting >= ROWS_AT_ONCE:
+            self._write(ROWS_AT_ONCE)
 
     def finish(self) -> None:
         """Write the last, shorter group; what follows begins a new one."""
@@ -192,15 +216,18 @@ class _TableWriter:
         self._file.close()
 
     def _write(self, n: int) -> None:
+        self._file.write_table(self._taken(n), row_group_size=ROWS_AT_ONCE)
+
+    def _taken(self, n: int) -> pa.Table:
+        """Take the first rows that wait, in one piece."""
         rows = pa.concat_tables(self._waiting).unify_dictionaries()
-        for start in range(0, n, ROWS_AT_ONCE):
-            group = rows.slice(start, min(ROWS_AT_ONCE, n - start))
-            self._file.write_table(group.combine_chunks(), row_group_size=ROWS_AT_ONCE)
         self._waiting = [rows.slice(n)]
-        self._n_waiting = rows.num_rows - n
+        self._n_waiting -= n
+        return rows.slice(0, n).combine_chunks()
 
 
-def _checked(name: str, table: pa.Table) -> pa.Table:
+def checked(name: str, table: pa.Table) -> pa.Table:
+    """Return a table, if it has the schema of this name."""
     if not table.schema.equals(TABLES[name]):
         raise ResultsError(f"table {name}: columns {table.schema.names}, not of this version")
     return table

@@ -61,6 +61,9 @@ class Manifest(BaseModel):
     """From start to end, s; the pause before a resumption included."""
     status: Literal["complete", "interrupted"]
     """Whether everything planned was done."""
+    notes: dict[int, dict[str, JsonValue]] = {}
+    """What is known of a replication besides its tables, by replication: ``coupling``, how far the
+    officers' sessions on the portal are from their tasks."""
     trust: JsonValue = None
     """Verdict on the measurement; null for simulated."""
     load: JsonValue = None

@@ -3,14 +3,15 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
+from pydantic import JsonValue
 
-RECORDS_VERSION = 1
+RECORDS_VERSION = 2
 """Version of the tables; a run of another version is refused."""
 
 ROWS_AT_ONCE = 1 << 20
@@ -19,6 +20,10 @@ ROWS_AT_ONCE = 1 << 20
 OUTCOMES = ("ok", "rejected", "timed_out", "failed", "abandoned")
 """How a request ended. Rejected: refused at a full queue. Timed out: a limit on the server's side.
 Failed: an error answer. Abandoned: the client's patience, or the run, ended before the answer."""
+
+FILED = ("portal", "online", "counter", "backlog")
+"""How a dossier came: by a request to the portal, online straight from the demand, over the
+counter, or it was open when the window began."""
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -66,6 +71,21 @@ DOSSIERS = pa.schema(
         ("decided_s", pa.float64()),
         ("due_s", pa.float64()),
         ("outcome", _TEXT),
+        ("filed", _TEXT),
+        ("domain", _TEXT),
+        ("office", _TEXT),
+        ("reception_office", _TEXT),
+        ("state", _TEXT),
+        ("reception_due_s", pa.float64()),
+        ("closed_s", pa.float64()),
+        ("waiting_officer_s", pa.float64()),
+        ("working_s", pa.float64()),
+        ("waiting_citizen_s", pa.float64()),
+        ("waiting_agency_s", pa.float64()),
+        ("waiting_system_s", pa.float64()),
+        ("supplements", pa.int32()),
+        ("notice_late", pa.bool_()),
+        ("apologised", pa.bool_()),
     ]
 )
 LEVELS = pa.schema(
@@ -120,12 +140,15 @@ class Records:
     ----------
     requests, sessions, dossiers, levels : pyarrow.Table
         Tables with the schemas of ``TABLES``.
+    notes : mapping of str to JSON value
+        What no table has room for; it goes into the manifest.
     """
 
     requests: pa.Table
     sessions: pa.Table
     dossiers: pa.Table
     levels: pa.Table
+    notes: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def replications(self) -> tuple[int, ...]:

@@ -8,10 +8,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sim.results.records import DOSSIERS, LEVELS, OUTCOMES, REQUESTS, SESSIONS
+from sim.results.records import DOSSIERS, FILED, LEVELS, OUTCOMES, REQUESTS, SESSIONS
 
 SESSION_OUTCOMES = ("completed", "abandoned")
 DOSSIER_OUTCOMES = ("acknowledged", "unacknowledged")
+
+OFFICE_TIMES = (
+    "reception_due_s",
+    "closed_s",
+    "waiting_officer_s",
+    "working_s",
+    "waiting_citizen_s",
+    "waiting_agency_s",
+    "waiting_system_s",
+)
+"""Times of a dossier that only offices give."""
 
 LEVEL_FIELDS = 9
 """Numbers of one level in one interval: from_s, to_s, areas of capacity, busy and queue, longest
@@ -127,24 +138,24 @@ def session_of(demand: Demand, request: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.searchsorted(demand.first_request, request, side="right") - 1
 
 
-def request_table(demand: Demand, rows: Attempts, first_session: int = 0) -> pa.Table:
-    """Return the table of attempts; the demand's sessions are numbered from ``first_session``."""
+def request_table(demand: Demand, rows: Attempts, numbers: NDArray[Any] | None = None) -> pa.Table:
+    """Return the table of attempts; the demand's sessions have these numbers, or 0, 1, …"""
     session = session_of(demand, rows.request)
     columns = {
-        "session": session + first_session,
+        "session": session if numbers is None else numbers[session],
         "step": rows.request - demand.first_request[session],
         "attempt": rows.number,
-        "endpoint": _names(demand.endpoints, demand.endpoint[rows.request]),
-        "service": _names(demand.services, demand.service[session]),
-        "channel": _names(demand.channels, demand.channel[session]),
+        "endpoint": names_column(demand.endpoints, demand.endpoint[rows.request]),
+        "service": names_column(demand.services, demand.service[session]),
+        "channel": names_column(demand.channels, demand.channel[session]),
         "due_s": rows.due_s,
         "sent_s": rows.sent_s,
         "wait_s": rows.wait_s,
         "response_s": rows.response_s,
-        "outcome": _names(OUTCOMES, rows.outcome),
+        "outcome": names_column(OUTCOMES, rows.outcome),
         "bytes_up": demand.bytes_up[rows.request],
     }
-    return _table(columns, REQUESTS, demand.replication)
+    return record_table(columns, REQUESTS, demand.replication)
 
 
 def session_table(
@@ -152,40 +163,36 @@ def session_table(
     end_s: NDArray[np.float64],
     attempts: NDArray[Any],
     is_abandoned: NDArray[Any],
-    first_session: int = 0,
+    numbers: NDArray[Any] | None = None,
 ) -> pa.Table:
     """Return the table of sessions: when each ended, after how many attempts, and how."""
     columns = {
-        "session": np.arange(first_session, first_session + len(end_s)),
-        "journey": _names(demand.journeys, demand.journey),
-        "service": _names(demand.services, demand.service),
-        "channel": _names(demand.channels, demand.channel),
+        "session": np.arange(len(end_s)) if numbers is None else numbers,
+        "journey": names_column(demand.journeys, demand.journey),
+        "service": names_column(demand.services, demand.service),
+        "channel": names_column(demand.channels, demand.channel),
         "arrival_s": demand.arrival_s,
         "end_s": end_s,
         "requests": attempts,
-        "outcome": _names(SESSION_OUTCOMES, is_abandoned),
+        "outcome": names_column(SESSION_OUTCOMES, is_abandoned),
     }
-    return _table(columns, SESSIONS, demand.replication)
+    return record_table(columns, SESSIONS, demand.replication)
 
 
 def dossier_table(services: Sequence[str], rows: Filings, replication: int) -> pa.Table:
-    """Return the table of dossiers, sorted by session, step and attempt."""
+    """Return the dossiers of a portal without offices, sorted by session, step and attempt."""
     order = np.lexsort((rows.number, rows.step, rows.session))
-    unknown = np.full(len(order), np.nan)
-    columns = {
+    columns = without_offices(len(order)) | {
         "session": rows.session[order],
         "step": rows.step[order],
         "attempt": rows.number[order],
-        "service": _names(services, rows.service[order]),
+        "service": names_column(services, rows.service[order]),
         "submitted_s": rows.submitted_s[order],
         "acknowledged_s": rows.acknowledged_s[order],
-        "received_s": unknown,
         "synced_s": rows.synced_s[order],
-        "decided_s": unknown,
-        "due_s": unknown,
-        "outcome": _names(DOSSIER_OUTCOMES, np.isnan(rows.acknowledged_s[order])),
+        "outcome": names_column(DOSSIER_OUTCOMES, np.isnan(rows.acknowledged_s[order])),
     }
-    return _table(columns, DOSSIERS, replication)
+    return record_table(columns, DOSSIERS, replication)
 
 
 def level_table(stations: Levels, replication: int) -> pa.Table:
@@ -204,7 +211,7 @@ def level_table(stations: Levels, replication: int) -> pa.Table:
     span = rows[:, 1] - rows[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = {
-            "station": _names(names, index),
+            "station": names_column(names, index),
             "from_s": rows[:, 0],
             "to_s": rows[:, 1],
             "capacity": rows[:, 2] / span,
@@ -216,7 +223,41 @@ def level_table(stations: Levels, replication: int) -> pa.Table:
             "arrivals": rows[:, 7],
             "departures": rows[:, 8],
         }
-    return _table(columns, LEVELS, replication)
+    return record_table(columns, LEVELS, replication)
+
+
+def record_table(columns: Mapping[str, Any], schema: pa.Schema, replication: int) -> pa.Table:
+    """Return a table of one replication; each column is cast to the schema's type."""
+    n = len(next(iter(columns.values())))
+    arrays = {"replication": np.full(n, replication)} | dict(columns)
+    return pa.table([_column(arrays[field.name], field.type) for field in schema], schema=schema)
+
+
+def names_column(names: Sequence[str], indices: NDArray[Any]) -> pa.DictionaryArray:
+    """Return a column of texts from their indices; index -1 is null."""
+    codes = indices.astype(np.int32)
+    missing = codes < 0
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=missing if missing.any() else None), pa.array(names, type=pa.string())
+    )
+
+
+def without_offices(n: int) -> dict[str, Any]:
+    """Return the columns of ``n`` dossiers of the portal that no office is simulated for."""
+    unknown, nothing = np.full(n, np.nan), names_column((), np.full(n, -1))
+    texts = dict.fromkeys(("domain", "office", "reception_office", "state"), nothing)
+    times = dict.fromkeys(OFFICE_TIMES, unknown)
+    return {
+        **texts,
+        **times,
+        "received_s": unknown,
+        "decided_s": unknown,
+        "due_s": unknown,
+        "filed": names_column(FILED, np.full(n, FILED.index("portal"))),
+        "supplements": np.zeros(n, dtype=np.int32),
+        "notice_late": np.zeros(n, dtype=np.bool_),
+        "apologised": np.zeros(n, dtype=np.bool_),
+    }
 
 
 def _together(rows: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -226,18 +267,6 @@ def _together(rows: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
     whole[:, :2] = stacked[0, :, :2]
     whole[:, _MAXIMA] = stacked[:, :, _MAXIMA].max(axis=0)
     return whole
-
-
-def _table(columns: dict[str, Any], schema: pa.Schema, replication: int) -> pa.Table:
-    n = len(next(iter(columns.values())))
-    arrays = {"replication": np.full(n, replication)} | columns
-    return pa.table([_column(arrays[field.name], field.type) for field in schema], schema=schema)
-
-
-def _names(names: Sequence[str], indices: NDArray[Any]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(
-        pa.array(indices.astype(np.int32)), pa.array(names, type=pa.string())
-    )
 
 
 def _column(values: NDArray[Any] | pa.DictionaryArray, kind: pa.DataType) -> pa.Array:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from sim.results.files import (
     check_files,
+    checked,
+    read_notes,
     read_pieces,
     read_table,
     save_concatenated,
@@ -24,7 +27,14 @@ from sim.results.files import (
     writing,
 )
 from sim.results.manifest import Manifest, hoso_version, software_versions, this_host
-from sim.results.records import RECORDS_VERSION, Records, ResultsError, written_whole
+from sim.results.records import (
+    RECORDS_VERSION,
+    TABLES,
+    Records,
+    ResultsError,
+    written_whole,
+)
+from sim.results.spills import SORTED_BY, Spill
 from sim.results.store import MANIFEST, SUMMARY, Run
 from sim.scenario.scenario import Scenario
 
@@ -35,6 +45,9 @@ _DIGEST_SHOWN = 6
 """Hex digits of the scenario's digest in a run's name."""
 _LOCK = "lock"
 _REPLICATION = "replication-"
+_SPILLS = ".spills-"
+_SESSIONS_AT_ONCE = 2**16
+"""Sessions whose rows are sorted at a time; of the shipped city about a million rows."""
 
 
 class _Origin(BaseModel):
@@ -133,6 +146,8 @@ class RunWriter:
             folder, begun, lock = found or _begin(home, origin)
         writer = cls(folder, scenario, overrides, begun, lock)
         writer._drop_damaged()
+        for spills in folder.glob(f"{_SPILLS}*"):
+            shutil.rmtree(spills, ignore_errors=True)
         return writer
 
     def __enter__(self) -> "RunWriter":
@@ -252,6 +267,7 @@ class RunWriter:
             started=begun.started,
             finished=finished,
             duration_s=(finished - begun.started).total_seconds(),
+            notes={n: notes for n in replications if (notes := read_notes(_part(self.folder, n)))},
             status=status,
             trust=trust,
             load=load,
@@ -289,13 +305,18 @@ def write_replication(folder: Path, replication: int, records: Records) -> None:
         When the tables are not of this version or of another replication, or the disk is full;
         nothing half-written stays.
     """
-    with replication_parts(folder, replication) as append:
-        append(records)
+    _check_replication(replication, records)
+    with saving(_part(folder, replication)) as writer:
+        writer.append(records)
 
 
 @contextlib.contextmanager
-def replication_parts(folder: Path, replication: int) -> Iterator[Callable[[Records], None]]:
+def replication_parts(
+    folder: Path, replication: int, *, sessions_at_once: int = _SESSIONS_AT_ONCE
+) -> Iterator[Callable[[Records], None]]:
     """Store one replication part by part, for records that memory does not hold at once.
+
+    Rows that belong to sessions are put aside in the folder, and sorted in the end.
 
     Parameters
     ----------
@@ -303,13 +324,15 @@ def replication_parts(folder: Path, replication: int) -> Iterator[Callable[[Reco
         ``RunWriter.folder``.
     replication : int
         Its index, >= 0; what was stored under it before is replaced.
+    sessions_at_once : int
+        How many consecutive sessions have rows that memory holds, >= 1.
 
     Yields
     ------
     callable
-        Takes the next rows of each table, in their final order. The replication is stored when
-        the block succeeds; otherwise nothing of it stays. However it is cut, the files are those of
-        :func:`write_replication`.
+        Takes some rows of each table: those of sessions in any order, of other tables the next.
+        The replication is stored when the block succeeds; otherwise nothing of it stays. However
+        it is cut, the files are those of :func:`write_replication`.
 
     Raises
     ------
@@ -318,14 +341,35 @@ def replication_parts(folder: Path, replication: int) -> Iterator[Callable[[Reco
     """
 
     def append(records: Records) -> None:
-        if not set(records.replications) <= {replication}:
-            raise ResultsError(
-                f"records of replication {replication} hold rows of {records.replications}"
-            )
-        writer.append(records)
+        _check_replication(replication, records)
+        writer.append_notes(records.notes)
+        for name in TABLES:
+            rows = checked(name, records.table(name))
+            if name in spills:
+                spills[name].append(rows)
+            else:
+                writer.append_rows(name, rows)
 
-    with saving(_part(folder, replication)) as writer:
+    with (
+        saving(_part(folder, replication)) as writer,
+        tempfile.TemporaryDirectory(dir=folder, prefix=f"{_SPILLS}{replication:05d}-") as aside,
+    ):
+        spills = {
+            name: Spill(Path(aside), name, sessions_at_once)
+            for name, schema in TABLES.items()
+            if SORTED_BY[0] in schema.names
+        }
         yield append
+        for name, spill in spills.items():
+            for rows in spill.merged():
+                writer.append_rows(name, rows)
+
+
+def _check_replication(replication: int, records: Records) -> None:
+    if not set(records.replications) <= {replication}:
+        raise ResultsError(
+            f"records of replication {replication} hold rows of {records.replications}"
+        )
 
 
 def _part(folder: Path, replication: int) -> Path:

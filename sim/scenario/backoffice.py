@@ -1,13 +1,17 @@
 """Behind the portal: offices, their officers, a dossier's way through them, and the law's terms."""
 
 import datetime as dt
+import math
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from sim.calendars import OfficeCalendar
 from sim.scenario.base import Distribution, Name, Share, Spec
+from sim.scenario.demand import HolidayCalendar, Weight
 from sim.scenario.quantities import Seconds, WorkingHours
 
 Task = Literal["receive", "assign", "examine", "approve", "sign", "release"]
@@ -49,7 +53,12 @@ def _time_of_day(value: object) -> object:
     return dt.time(int(match[1]), int(match[2]))
 
 
-TimeOfDay = Annotated[dt.time, BeforeValidator(_time_of_day)]
+TimeOfDay = Annotated[
+    dt.time,
+    BeforeValidator(_time_of_day),
+    PlainSerializer("{:%H:%M}".format, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK.pattern}$"}),
+]
 
 
 class OpenSpan(Spec):
@@ -68,7 +77,7 @@ class OpenSpan(Spec):
 
 
 class OfficeHours(Spec):
-    """When an office works; public holidays and worked weekends are those of ``demand.calendar``."""
+    """When an office works; holidays and worked weekends are those of ``demand.calendar``."""
 
     spans: Annotated[tuple[OpenSpan, ...], Field(min_length=1)] = (
         OpenSpan(opens=dt.time(7, 30), closes=dt.time(11, 30)),
@@ -82,10 +91,28 @@ class OfficeHours(Spec):
 
     @model_validator(mode="after")
     def _check_spans(self) -> "OfficeHours":
-        for before, after in zip(self.spans, self.spans[1:], strict=False):
+        for before, after in pairwise(self.spans):
             if after.opens < before.closes:
-                raise ValueError(f"spans must follow each other: {after.opens:%H:%M} comes too soon")
+                raise ValueError(
+                    f"spans must follow each other: {after.opens:%H:%M} comes too soon"
+                )
         return self
+
+    def calendar(self, days: HolidayCalendar) -> OfficeCalendar:
+        """Return when such an office is open.
+
+        Parameters
+        ----------
+        days : HolidayCalendar
+            The city's days off and worked weekends.
+        """
+        return OfficeCalendar(
+            holidays=frozenset(days.holidays),
+            working_weekends=frozenset(days.working_weekends),
+            half_days=self.half_days,
+            hours=tuple((span.opens, span.closes) for span in self.spans),
+            weekdays=frozenset(self.weekdays),
+        )
 
 
 class RosterChange(Spec):
@@ -129,9 +156,22 @@ class Team(Spec):
     @model_validator(mode="after")
     def _check_roster(self) -> "Team":
         days = [change.from_day for change in self.roster]
-        if any(later <= day for day, later in zip(days, days[1:], strict=False)):
+        if any(later <= day for day, later in pairwise(days)):
             raise ValueError("roster: each from_day must be later than the one before")
         return self
+
+    def officers_per_office_on(self, day: dt.date) -> float:
+        """Return how many officers an office has on a day, on average."""
+        begun = [change for change in self.roster if change.from_day <= day]
+        return begun[-1].officers_per_office if begun else self.officers_per_office
+
+    def does_task(self, task: Task, domain: str, filing: Filing) -> bool:
+        """Say whether its officers do a task on dossiers of a domain filed in this way."""
+        return (
+            task in self.does
+            and (self.domains is None or domain in self.domains)
+            and (self.filings is None or filing in self.filings)
+        )
 
 
 class OfficeGroup(Spec):
@@ -150,7 +190,16 @@ class OfficeGroup(Spec):
     hours: OfficeHours = OfficeHours()
     """When they work."""
     teams: Annotated[dict[Name, Team], Field(min_length=1)]
-    """Their officers; the first team that can do a task does it."""
+    """Their officers; the first team that can do a task, and has anybody, does it."""
+
+    def decides(self, level: str, domain: str) -> bool:
+        """Say whether these offices can decide procedures of a level and a domain."""
+        fits = (self.level is None and level in ("commune", "province")) or self.level == level
+        return fits and (self.domains is None or domain in self.domains)
+
+    def officers(self, officers_per_office: float) -> int:
+        """Return how many officers all its offices have together, rounded half up."""
+        return math.floor(officers_per_office * self.count + 0.5)
 
 
 class Rules(Spec):
@@ -264,7 +313,8 @@ class InitialState(Spec):
     groups: dict[Name, Backlog] = Field(default_factory=dict)
     """Counts, by group of offices; dossiers are drawn."""
     file: str | None = None
-    """A list of open dossiers instead (CSV), relative to the scenario; ``docs/scenarios.md``."""
+    """A list of open dossiers instead (CSV), relative to the file that names it;
+    ``docs/scenarios.md``."""
 
     @model_validator(mode="after")
     def _check_one(self) -> "InitialState":
@@ -279,8 +329,14 @@ class Backoffice(Spec):
     fed_by: Literal["portal", "demand"] = "portal"
     """Where dossiers filed online come from: the simulated portal, or straight from the demand,
     without simulating sessions and requests (for a year, say)."""
+    online_hours: Name | None = None
+    """Hour shape of dossiers filed online when ``fed_by`` is ``demand``; absent: that of the first
+    journey in ``demand.journeys`` that files dossiers."""
     counter_hours: Name | None = None
     """Hour shape of dossiers handed in at the counter; absent: none are simulated."""
+    counter_weights: dict[Name, Weight] = Field(default_factory=dict)
+    """Dossiers handed in at the counter by domain, relative to each other; a domain not named has
+    none. Empty: each procedure by the popularity of its domain."""
     offices: Annotated[dict[Name, OfficeGroup], Field(min_length=1)]
     """Groups of offices."""
     elsewhere_share: Share = 0.0
@@ -308,3 +364,11 @@ class Backoffice(Spec):
         for group, office in self.offices.items():
             for name, team in office.teams.items():
                 yield group, name, team
+
+    def office_names(self) -> Iterator[tuple[str, Name]]:
+        """Yield every office's name and its group, in order: ``communes_001``, or ``tax`` alone."""
+        for group, office in self.offices.items():
+            if office.count == 1:
+                yield group, group
+            else:
+                yield from ((f"{group}_{n:03d}", group) for n in range(1, office.count + 1))

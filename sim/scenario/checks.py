@@ -5,9 +5,18 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
+from sim.scenario.backoffice_checks import check_backoffice
 from sim.scenario.errors import Path, advice
 from sim.scenario.journey_checks import check_journeys
-from sim.scenario.metric_names import check_metric, metric_groups, named_groups, parse_metric
+from sim.scenario.metric_names import (
+    BACKOFFICE,
+    DOMAIN_PREFIX,
+    OFFICES_PREFIX,
+    check_metric,
+    metric_groups,
+    named_groups,
+    parse_metric,
+)
 from sim.scenario.program_checks import check_programs
 from sim.scenario.run import FAULT_TARGETS, Fault
 from sim.scenario.scenario import Scenario
@@ -29,6 +38,7 @@ def check_scenario(scenario: Scenario) -> Iterator[Finding]:
     yield from check_faults(scenario)
     yield from check_targets(scenario)
     yield from check_abort_rules(scenario)
+    yield from check_backoffice(scenario)
 
 
 def check_demand(scenario: Scenario) -> Iterator[Finding]:
@@ -172,4 +182,36 @@ def _bearers(scenario: Scenario, name: str) -> list[tuple[Path, str]]:
         for journey in scenario.journeys
         if f"journey_{journey}" == name
     ]
+    found += _bearers_of_offices(scenario, name)
     return [*found, ((), "a group of every scenario")] if name in ("all", "dossiers") else found
+
+
+def _bearers_of_offices(scenario: Scenario, name: str) -> list[tuple[Path, str]]:
+    """Return the parts of the offices that give a group of metrics this name."""
+    offices = scenario.backoffice
+    if offices is None:
+        return []
+    groups: tuple[tuple[str, Path, str], ...] = (
+        (BACKOFFICE, ("backoffice",), "the dossiers of all offices"),
+        *(
+            (OFFICES_PREFIX + group, ("backoffice", "offices", group), f"the dossiers of {group}")
+            for group in offices.offices
+        ),
+        *(
+            (DOMAIN_PREFIX + domain, ("catalogue", "domains", domain), f"the dossiers of {domain}")
+            for domain in scenario.catalogue.domains
+        ),
+        *(
+            (
+                f"{BACKOFFICE}.{group}.{team}",
+                ("backoffice", "offices", group, "teams", team),
+                f"team {team} of {group}",
+            )
+            for group, team, _ in offices.teams()
+        ),
+        *(
+            (f"{BACKOFFICE}.{office}", ("backoffice", "offices", group), f"office {office}")
+            for office, group in offices.office_names()
+        ),
+    )
+    return [(path, told) for group, path, told in groups if group == name]

@@ -18,7 +18,8 @@ from sim.scenario.wording import schema_flaws
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SUFFIXES = (".yaml", ".yml")
-_CATALOGUE_FILE = ("catalogue", "file")
+_FILES = (("catalogue", "file"), ("backoffice", "initial_state", "file"))
+"""Where a scenario names a file."""
 
 
 def load_scenario(source: str | Path, overrides: Sequence[str] = ()) -> Scenario:
@@ -43,7 +44,9 @@ def load_scenario(source: str | Path, overrides: Sequence[str] = ()) -> Scenario
     if resolved is None:
         raise ScenarioError(flaws)
     root = apply_overrides(without_removed(resolved.root), overrides, flaws)
-    root = _with_catalogue_found(without_removed(root), file.parent, flaws)
+    root = without_removed(root)
+    for named in _FILES:
+        root = _with_file_found(root, named, file.parent, flaws)
     try:
         scenario = Scenario.model_validate_json(json.dumps(root.plain()), strict=True)
     except ValidationError as error:
@@ -93,28 +96,37 @@ def _locate(text: str, folder: Path) -> Path:
     return _shipped().get(text, folder / text)
 
 
-def _with_catalogue_found(root: Node, home: Path, flaws: list[Flaw]) -> Node:
-    """Return the scenario with its catalogue's file relative to the working directory.
+def _with_file_found(root: Node, path: tuple[str, ...], home: Path, flaws: list[Flaw]) -> Node:
+    """Return the scenario with a file it names relative to the working directory.
 
-    The file says it relative to itself, an override relative to the working directory.
+    A scenario says it relative to itself, an override relative to the working directory.
     """
-    node = root.nearest(_CATALOGUE_FILE)
-    catalogue = root.child("catalogue")
-    is_stated = catalogue is not None and node is catalogue.child("file")
-    if not is_stated or not isinstance(node.value, str) or catalogue is None:
+    *blocks, last = path
+    block: Node | None = root
+    for name in blocks:
+        block = None if block is None else block.child(name)
+    node = None if block is None else block.child(last)
+    if node is None or not isinstance(node.value, str):
         return root
     by_override = node.origin == Origin(OPTION)
     folder = Path() if by_override else (home / node.origin.file).parent
     file = folder / node.value
     if not os.path.isfile(file):  # noqa: PTH113 - unlike Path.is_file, never raises
-        where = place(node.origin, _CATALOGUE_FILE)
-        flaws.append(Flaw(where, f"{node.value!r} is no file; looked for {file}"))
+        flaws.append(
+            Flaw(place(node.origin, path), f"{node.value!r} is no file; looked for {file}")
+        )
         return root
+    return _with_value(root, path, Node(_from_working_directory(file), node.origin))
+
+
+def _with_value(root: Node, path: tuple[str, ...], value: Node) -> Node:
+    """Return a block with the value at a path, which exists, replaced."""
+    if not path:
+        return value
+    child = root.child(path[0])
     assert isinstance(root.value, dict)
-    assert isinstance(catalogue.value, dict)
-    found = Node(_from_working_directory(file), node.origin)
-    moved = Node({**catalogue.value, "file": found}, catalogue.origin)
-    return Node({**root.value, "catalogue": moved}, root.origin)
+    assert child is not None
+    return Node({**root.value, path[0]: _with_value(child, path[1:], value)}, root.origin)
 
 
 def _from_working_directory(file: Path) -> str:

@@ -1,20 +1,35 @@
 """Names of metrics, ``group.quantity.statistic``: one grammar for targets and estimators."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sim.scenario.backoffice import Backoffice
 from sim.scenario.errors import advice
 from sim.scenario.portal import Portal, Tier
 from sim.scenario.scenario import Scenario
 
-Kind = Literal["requests", "journey", "station", "job", "dossiers"]
-"""What a group is a group of."""
+Kind = Literal[
+    "requests",
+    "journey",
+    "station",
+    "job",
+    "dossiers",
+    "offices",
+    "role",
+    "office",
+    "state",
+    "outbox",
+]
+"""What a group is a group of. Of the offices: dossiers of the city, of a group of offices or of a
+domain; the officers of one role; one office; dossiers in one state; rows that wait to be sent."""
 
 TIMES = ("mean", "p50", "p90", "p95", "p99", "max")
 """Statistics of a duration."""
 LEVELS = ("mean", "max")
 """Statistics of a level over intervals."""
+AGES = ("mean", "p50", "p90", "max")
+"""Statistics of the age of what is open."""
 
 _STATION: dict[str, tuple[str, ...]] = {"utilisation": LEVELS, "queue": LEVELS}
 
@@ -33,6 +48,30 @@ QUANTITIES: dict[Kind, dict[str, tuple[str, ...]]] = {
     "station": _STATION,
     "job": _STATION | {"queue_age_s": ("max",)},
     "dossiers": {"sync_s": TIMES, "synced_share": (), "duplicate_share": (), "per_s": ()},
+    "offices": {
+        "on_time_share": (),
+        "late_reception_share": (),
+        "late_by_sync_share": (),
+        "reception_s": TIMES,
+        "lead_s": TIMES,
+        "waiting_officer_s": TIMES,
+        "working_s": TIMES,
+        "waiting_citizen_s": TIMES,
+        "waiting_agency_s": TIMES,
+        "backlog_end": (),
+        "overdue_end": (),
+        "backlog_age_s": AGES,
+        "supplement_share": (),
+        "refused_share": (),
+        "withdrawn_share": (),
+        "apology_share": (),
+        "notice_late_share": (),
+        "decided_per_day": (),
+    },
+    "role": _STATION,
+    "office": _STATION,
+    "state": {"queue": LEVELS},
+    "outbox": {"queue": LEVELS, "queue_age_s": ("max",)},
 }
 """Quantities of each kind of group, and their statistics; a quantity without has none."""
 
@@ -42,6 +81,35 @@ DOSSIERS = "dossiers"
 """Group of the dossiers."""
 JOURNEY_PREFIX = "journey_"
 """Starts the group of a journey's sessions."""
+BACKOFFICE = "backoffice"
+"""Group of all dossiers in the offices."""
+OFFICES_PREFIX = "backoffice_"
+"""Starts the group of the dossiers of a group of offices."""
+DOMAIN_PREFIX = "domain_"
+"""Starts the group of the dossiers of a domain."""
+STATE_STATION_PREFIX = "backoffice.state."
+"""Starts the station of the dossiers in one state."""
+
+_OUTBOXES = (f"{BACKOFFICE}.intake", f"{BACKOFFICE}.publication")
+
+STATES = (
+    "synchronising",
+    "receiving",
+    "supplementing_at_reception",
+    "paying",
+    "assigning",
+    "examining",
+    "supplementing",
+    "consulting",
+    "approving",
+    "signing",
+    "releasing",
+    "returned",
+    "refused_at_reception",
+    "refused",
+    "withdrawn",
+)
+"""States of a dossier, by the value of ``sim.backoffice.workflow.State``."""
 
 _STATISTICS = {
     quantity: statistics
@@ -57,7 +125,8 @@ class MetricName:
     Attributes
     ----------
     group : str
-        Endpoint, endpoint group, ``all``, ``journey_<name>``, station, job, or ``dossiers``.
+        Endpoint, endpoint group, ``all``, ``journey_<name>``, station, job, ``dossiers``,
+        ``backoffice``, ``backoffice_<group of offices>`` or ``domain_<name>``.
     quantity : str
         What is measured, unit included, such as ``response_s``.
     statistic : str or None
@@ -103,13 +172,21 @@ def metric_groups(scenario: Scenario) -> dict[str, Kind]:
     """Return every group a metric of this scenario may name, and of what kind it is.
 
     Where two parts share a name (a fault of the scenario) the later kind in the order requests,
-    journeys, stations, jobs, dossiers is returned.
+    journeys, stations, jobs, dossiers, offices is returned.
     """
     return dict(named_groups(scenario))
 
 
 def named_groups(scenario: Scenario) -> Iterator[tuple[str, Kind]]:
     """Yield group and kind one by one, collisions included."""
+    offices = scenario.backoffice
+    if offices is None or offices.fed_by == "portal":
+        yield from _portal_groups(scenario)
+    if offices is not None:
+        yield from _office_groups(scenario, offices)
+
+
+def _portal_groups(scenario: Scenario) -> Iterator[tuple[str, Kind]]:
     portal = scenario.portal
     yield ALL, "requests"
     for name in portal.endpoints:
@@ -125,6 +202,34 @@ def named_groups(scenario: Scenario) -> Iterator[tuple[str, Kind]]:
     yield DOSSIERS, "dossiers"
 
 
+def _office_groups(scenario: Scenario, offices: Backoffice) -> Iterator[tuple[str, Kind]]:
+    yield BACKOFFICE, "offices"
+    for name in offices.offices:
+        yield OFFICES_PREFIX + name, "offices"
+    for name in _domains(scenario, offices):
+        yield DOMAIN_PREFIX + name, "offices"
+    for group, team, _ in offices.teams():
+        yield f"{BACKOFFICE}.{group}.{team}", "role"
+    for name, _ in offices.office_names():
+        yield f"{BACKOFFICE}.{name}", "office"
+    for name in STATES:
+        yield STATE_STATION_PREFIX + name, "state"
+    if offices.intake is not None and offices.fed_by == "demand":
+        yield _OUTBOXES[0], "outbox"
+    if offices.publication is not None:
+        yield _OUTBOXES[1], "outbox"
+
+
+def _domains(scenario: Scenario, offices: Backoffice) -> Iterable[str]:
+    """Return the domains that the scenario names; a catalogue file may have more."""
+    names = dict.fromkeys([*scenario.catalogue.domains, *offices.workflow.by_domain])
+    for group in offices.offices.values():
+        names |= dict.fromkeys(group.domains or ())
+        for team in group.teams.values():
+            names |= dict.fromkeys(team.domains or ())
+    return names
+
+
 def station_names(portal: Portal) -> Iterator[str]:
     """Yield the stations of a portal as the records name them, except its jobs."""
     for name, tier in portal.tiers.items():
@@ -136,6 +241,11 @@ def station_names(portal: Portal) -> Iterator[str]:
         yield from (f"{name}{mark}" for mark in (_marks(owner) if owner else ("",)))
     yield from portal.gateways
     yield from portal.links
+
+
+def is_mean_only(station: str) -> bool:
+    """Return whether only the mean of a station's queue is recorded: of officers and states."""
+    return station.startswith(f"{BACKOFFICE}.") and station not in _OUTBOXES
 
 
 def check_metric(metric: MetricName, groups: Mapping[str, Kind]) -> None:
@@ -153,6 +263,11 @@ def check_metric(metric: MetricName, groups: Mapping[str, Kind]) -> None:
     ValueError
         When the group is unknown or has no such quantity; the text says what is allowed.
     """
+    if metric.group not in groups and ALL not in groups:
+        raise ValueError(
+            f"unknown group {metric.group!r}: backoffice.fed_by is demand, so no portal is "
+            f"simulated and only dossiers and offices are measured{advice(metric.group, groups)}"
+        )
     if metric.group not in groups:
         raise ValueError(f"unknown group {metric.group!r}" + advice(metric.group, groups))
     quantities = QUANTITIES[groups[metric.group]]

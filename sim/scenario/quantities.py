@@ -32,6 +32,14 @@ BYTES = {
     "GiB": 1024.0**3,
 }
 BITS_PER_S = {"bit/s": 1.0, "kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9}
+HOURS_PER_WORKING_DAY = 8
+"""Working hours of a limit stated in working days. # source: OpenCPS counts eight."""
+WORKING_HOURS = {
+    "working hour": 1.0,
+    "working hours": 1.0,
+    "working day": float(HOURS_PER_WORKING_DAY),
+    "working days": float(HOURS_PER_WORKING_DAY),
+}
 PER_S = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600, "/day": 1 / 86400}
 
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9][0-9_]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*([^\d\s].*?)?\s*$")
@@ -77,3 +85,5 @@ Seconds = Annotated[float, _read(SECONDS), _json_schema(SECONDS)]
 Bytes = Annotated[float, _read(BYTES), _json_schema(BYTES)]
 BitsPerSecond = Annotated[float, _read(BITS_PER_S), _json_schema(BITS_PER_S)]
 PerSecond = Annotated[float, _read(PER_S), _json_schema(PER_S)]
+WorkingHours = Annotated[float, _read(WORKING_HOURS), _json_schema(WORKING_HOURS)]
+"""Working hours; a working day has ``HOURS_PER_WORKING_DAY`` of them."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from sim.scenario.backoffice import Backoffice
 from sim.scenario.base import Name, Spec
 from sim.scenario.demand import Catalogue, Channel, Client, Demand, Journey, SharedData
 from sim.scenario.portal import Portal
@@ -43,6 +44,8 @@ class Scenario(Spec):
     """What sessions do, by name."""
     portal: Portal
     """What requests meet."""
+    backoffice: Backoffice | None = None
+    """The offices behind the portal; absent: dossiers end with their synchronisation."""
     faults: tuple[Fault, ...] = ()
     """What breaks."""
     targets: tuple[Target, ...] = ()
@@ -54,12 +57,17 @@ class Scenario(Spec):
     execution: Execution = Execution()
     """How to run it."""
 
+    @property
+    def has_portal(self) -> bool:
+        """Whether sessions and requests are simulated, and not only the offices."""
+        return self.backoffice is None or self.backoffice.fed_by == "portal"
+
     def digest(self) -> str:
         """Return a hash of everything that decides the records, 16 hex digits.
 
         Names, texts, targets, budget, execution's counts and memory do not; two scenarios with one
-        digest give the same records for the same replication. A catalogue file counts by its
-        content.
+        digest give the same records for the same replication. A catalogue and a list of open
+        dossiers in files count by their content.
         """
         decisive = self.model_dump_json(
             exclude={
@@ -72,6 +80,7 @@ class Scenario(Spec):
                 "abort": True,
                 "budget": True,
                 "catalogue": {"file"},
+                "backoffice": {"initial_state": {"file"}},
                 "execution": {
                     "replications",
                     "max_replications",
@@ -82,6 +91,8 @@ class Scenario(Spec):
             }
         )
         digest = hashlib.sha256(decisive.encode())
-        if self.catalogue.file is not None:
-            digest.update(Path(self.catalogue.file).read_bytes())
+        open_dossiers = self.backoffice.initial_state.file if self.backoffice else None
+        for file in (self.catalogue.file, open_dossiers):
+            if file is not None:
+                digest.update(Path(file).read_bytes())
         return digest.hexdigest()[:16]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 
 from sim.analytic import predict
-from sim.demand.trace_cache import TraceCache
 from sim.experiment import (
     DEFAULT_ENGINE,
     ClusterError,
@@ -22,6 +21,7 @@ from sim.scenario.scenario import Scenario
 from sim.sizing.answer import Sizing, Step
 from sim.sizing.knobs import Counts, Knob, counts_of, knobs_of, with_counts
 from sim.sizing.trial import Runner, Trial, try_candidate
+from sim.workload.trace_cache import TraceCache
 
 Progress = Callable[[int, int, str], None]
 

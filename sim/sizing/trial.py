@@ -6,12 +6,12 @@ from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass
 
-from sim.demand.trace_cache import TraceCache
 from sim.experiment import EngineName, Simulate, simulator
 from sim.metrics import Estimate, MetricReader, TargetResult, judged
 from sim.metrics.estimates import Observation, combine
 from sim.scenario.metric_names import MetricName, parse_metric
 from sim.scenario.scenario import Scenario
+from sim.workload.trace_cache import TraceCache
 
 Observations = dict[MetricName, Observation]
 

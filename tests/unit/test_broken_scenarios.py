@@ -101,7 +101,7 @@ BROKEN: list[tuple[str, object, str]] = [
     ("portal.tiers.app.cpus", 5, "portal.tiers.app.cpus: unknown key; allowed: servers, cores"),
     ("journeys.file_dossier.steps.0.tink", 5, "unknown key; did you mean think? allowed: step"),
     ("portal.endpoints.home.program.1.worc", 5, "did you mean work? allowed: cpu, work"),
-    ("backoffice", {}, "backoffice: unknown key; allowed: name, title, description"),
+    ("frontoffice", {}, "frontoffice: unknown key; allowed: name, title, description"),
     ("demand.weekdays", DELETE, "demand.weekdays: missing (Weight of each weekday, Monday first)"),
     ("window", DELETE, "window: missing (When)"),
     ("portal.endpoints.home.program.1.work", DELETE, "missing (Processor time on one free core)"),
@@ -175,6 +175,94 @@ BROKEN: list[tuple[str, object, str]] = [
     ),
 ]
 
+OFFICES = "backoffice.offices."
+COMMUNES = OFFICES + "communes."
+TEAMS = COMMUNES + "teams."
+
+# The same for the offices.
+BROKEN_OFFICES: list[tuple[str, object, str]] = [
+    # Values of a wrong type or out of range, and what is missing.
+    (COMMUNES + "hours.spans.0.opens", "25:00", "'25:00' must be a time of day, such as 15:00"),
+    (COMMUNES + "hours.spans.0.closes", "7:00", "closes 07:00 must be later than opens"),
+    (COMMUNES + "hours.spans.1.opens", "11:00", "spans must follow each other: 11:00 comes too"),
+    (COMMUNES + "hours.weekdays", [7], "weekdays.0: 7 must be at most 6"),
+    (COMMUNES + "hours.half_days", {"2024-12-31": "noon"}, "must be one of morning, afternoon"),
+    (COMMUNES + "count", 0, "communes.count: 0 must be at least 1"),
+    (COMMUNES + "teams", {}, "communes.teams: must have at least 1 entries, not 0"),
+    (TEAMS + "heads.does", ["stamp"], "must be one of receive, assign, examine, approve, sign"),
+    (TEAMS + "desk.leave_share", 1.5, "desk.leave_share: 1.5 must be at most 1"),
+    (
+        TEAMS + "experts.roster",
+        [{"from_day": "2024-11-25", "officers_per_office": 4}] * 2,
+        "roster: each from_day must be later than the one before",
+    ),
+    ("backoffice.workflow.work.sing", "1 min", "work.sing: 'sing' must be one of receive"),
+    ("backoffice.workflow.rules.refused_share", 0.95, "shares at an examination sum to 1.05"),
+    ("backoffice.initial_state.file", "open.csv", "'open.csv' is no file; looked for"),
+    # Tasks without work.
+    ("backoffice.workflow.work.sign", DELETE, "backoffice.workflow.work: sign is missing"),
+    # Names that do not exist.
+    ("backoffice.counter_hours", "ofice", "'ofice' is no hour shape; did you mean office?"),
+    ("backoffice.online_hours", "night", "'night' is no hour shape; allowed: office"),
+    ("backoffice.intake.job", "sinc", "backoffice.intake.job: 'sinc' is no job; did you mean sync"),
+    ("backoffice.publication.job", "x", "backoffice.publication.job: 'x' is no job; allowed: sync"),
+    ("backoffice.officer_journey", "clark", "'clark' is no journey; did you mean clerk?"),
+    ("backoffice.initial_state.groups.x", {"open": {}, "age": 1}, "'x' is no group of offices"),
+    (TEAMS + "experts.domains", ["law"], "experts.domains.0: 'law' is no domain of the catalogue"),
+    ("backoffice.counter_weights", {"tax": 1}, "counter_weights.tax: 'tax' is no domain"),
+    ("backoffice.workflow.by_domain.tax", {}, "by_domain.tax: 'tax' is no domain of the catalogue"),
+    # Names that would be ambiguous.
+    (
+        OFFICES + "state",
+        {"count": 1, "teams": {"a": {"officers_per_office": 1, "does": ["sign"]}}},
+        "backoffice.offices.state: 'state' is a name of the back office's own",
+    ),
+    (
+        OFFICES + "communes_002",
+        {"count": 1, "teams": {"a": {"officers_per_office": 1, "does": ["sign"]}}},
+        "communes: one of its offices has the name of the group 'communes_002'",
+    ),
+    # Dossiers that nobody decides or works on.
+    (OFFICES + "department", DELETE, "no group of offices decides procedures of justice at provin"),
+    (COMMUNES + "domains", ["justice"], "no group of offices decides procedures of land at commun"),
+    (
+        TEAMS + "experts.does",
+        ["assign"],
+        "communes: nobody can examine dossiers filed online or ha",
+    ),
+    (TEAMS + "experts.domains", ["justice"], "nobody can assign dossiers filed online or handed"),
+    (OFFICES + "department.teams.all.domains", ["land"], "nobody can sign dossiers of justice"),
+    (TEAMS + "experts.filings", ["online"], "nobody can examine dossiers handed in at the counter"),
+    (TEAMS + "desk.filings", ["counter"], "nobody can receive dossiers filed online; add the task"),
+    (
+        TEAMS + "heads.officers_per_office",
+        0.8,
+        "nobody can approve dossiers filed online or handed"
+        " in at the counter; add the task or the domain to a team, or give every office an officer of "
+        "heads who is there",
+    ),
+    (TEAMS + "desk.leave_share", 1, "nobody can receive dossiers"),
+    # Times that do not fit.
+    (
+        COMMUNES + "hours.weekdays",
+        [5],
+        "communes.hours: no working time between 2024-11-25 08:00 a",
+    ),
+    (COMMUNES + "hours.spans", [{"opens": "20:00", "closes": "21:00"}], "hours: no working time"),
+    ("demand.calendar.holidays", {"2024-11-25": "Off"}, "department.hours: no working time"),
+    (TEAMS + "experts.roster.0.from_day", "2025-01-01", "2025-01-01 must be a day of the window"),
+    # Circles.
+    ("backoffice.officer_journey", "file_dossier", "must not start by the demand as well; write"),
+    ("demand.journeys.clerk", {"per_dossier": 5, "hours": "office"}, "'clerk' is made at the offi"),
+    # Without a simulated portal.
+    (
+        "backoffice.fed_by",
+        "demand",
+        "0.metric: 'submit.response_s.p95': unknown group 'submit': back",
+    ),
+    ("backoffice.fed_by", "demand", "officer_journey: without simulated requests officers cannot"),
+]
+
 
 PARSED = parse_value(VALID.read_text("utf-8"), Origin("valid.yaml"), [])
 
@@ -226,11 +314,42 @@ def test_the_unbroken_scenario_loads(tmp_path: Path) -> None:
     assert load_scenario(written(tmp_path, valid())).name == "peak"
 
 
-@pytest.mark.parametrize(("path", "value", "told"), BROKEN)
+@pytest.mark.parametrize(("path", "value", "told"), BROKEN + BROKEN_OFFICES)
 def test_broken_place_is_told_with_what_is_allowed(
     path: str, value: object, told: str, tmp_path: Path
 ) -> None:
     assert told in answer(written(tmp_path, with_change(path, value)))
+
+
+def test_asking_for_papers_for_ever_is_told(tmp_path: Path) -> None:
+    scenario = with_change("backoffice.law", {"supplements_max": None})
+    load_scenario(written(tmp_path, scenario))
+    scenario["backoffice"]["workflow"]["rules"] = {"incomplete_share": 1}
+    told = answer(written(tmp_path, scenario))
+    assert "backoffice.workflow.rules.incomplete_share: 1 asks for papers again and again" in told
+    scenario["backoffice"]["law"]["supplements_max"] = 9
+    load_scenario(written(tmp_path, scenario))
+
+
+def test_offices_are_fed_by_the_demand_without_a_portal(tmp_path: Path) -> None:
+    scenario = with_change("backoffice.fed_by", "demand")
+    scenario["backoffice"]["officer_journey"] = None
+    scenario["targets"] = [{"metric": "backoffice.on_time_share", "at_least": 0.95}]
+    assert load_scenario(written(tmp_path, scenario)).backoffice is not None
+    scenario["abort"] = [{"metric": "all.failed_share", "above": 0.2}]
+    told = "abort.0.metric: 'all.failed_share': unknown group 'all': backoffice.fed_by is demand"
+    assert told in answer(written(tmp_path, scenario))
+
+
+def test_hours_of_dossiers_filed_online_must_be_known(tmp_path: Path) -> None:
+    scenario = with_change("backoffice.fed_by", "demand")
+    scenario["backoffice"]["officer_journey"] = None
+    scenario["targets"] = []
+    scenario["portal"]["endpoints"]["post"]["files_dossier"] = False
+    told = "backoffice.online_hours: no journey of the demand files dossiers"
+    assert told in answer(written(tmp_path, scenario))
+    scenario["backoffice"]["online_hours"] = "office"
+    load_scenario(written(tmp_path, scenario))
 
 
 TEXTS: list[tuple[str | bytes, str]] = [

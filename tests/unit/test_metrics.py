@@ -55,7 +55,11 @@ def column(values: object, kind: pa.DataType, n: int) -> pa.Array:
 def table(name: str, n: int, **columns: object) -> pa.Table:
     """A table of n rows; a column is one value for all of them or an array."""
     schema = TABLES[name]
-    blank = {field.name: "x" if pa.types.is_dictionary(field.type) else 0 for field in schema}
+    blank: dict[str, object] = {
+        field.name: "x" if pa.types.is_dictionary(field.type) else 0 for field in schema
+    }
+    if name == "dossiers":
+        blank |= {"filed": "portal", "state": [None] * n}
     columns = blank | columns
     return pa.table([column(columns[f.name], f.type, n) for f in schema], schema=schema)
 

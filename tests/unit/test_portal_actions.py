@@ -14,7 +14,8 @@ from loadtests.portal import workflow
 from loadtests.portal.store import Database
 from loadtests.portal.store.models import Action, Dossier, Payment, Service, SyncRow
 from loadtests.portal.transitions import Asked, Rules, act
-from loadtests.portal.working_time import OfficeCalendar, due_date, working_hours_between
+from loadtests.portal.working_time import due_date, working_hours_between
+from sim.calendars import OfficeCalendar
 
 MAIN = "/o/rest/v2"
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")

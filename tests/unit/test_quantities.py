@@ -1,6 +1,7 @@
 """Quantities with units, distributions in short form, and names of metrics."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from sim.scenario.base import Distribution
 from sim.scenario.metric_names import QUANTITIES, MetricName, parse_metric
-from sim.scenario.quantities import BITS_PER_S, BYTES, PER_S, SECONDS, Seconds, parse_quantity
+from sim.scenario.quantities import (
+    BITS_PER_S,
+    BYTES,
+    PER_S,
+    SECONDS,
+    WORKING_HOURS,
+    Seconds,
+    WorkingHours,
+    parse_quantity,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +36,17 @@ from sim.scenario.quantities import BITS_PER_S, BYTES, PER_S, SECONDS, Seconds, 
         ("100 Mbit/s", BITS_PER_S, 1e8),
         ("60 /min", PER_S, 1.0),
         ("-5 s", SECONDS, -5.0),
+        ("8 working hours", WORKING_HOURS, 8.0),
+        ("1 working hour", WORKING_HOURS, 1.0),
+        ("3 working days", WORKING_HOURS, 24.0),
+        ("0.5 working day", WORKING_HOURS, 4.0),
     ],
 )
 def test_text_with_unit_becomes_si(text: str, units: dict[str, float], expected: float) -> None:
     assert parse_quantity(text, units) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("units", [SECONDS, BYTES, BITS_PER_S, PER_S])
+@pytest.mark.parametrize("units", [SECONDS, BYTES, BITS_PER_S, PER_S, WORKING_HOURS])
 @given(value=st.floats(-1e12, 1e12, allow_nan=False))
 def test_every_unit_scales_every_number(units: dict[str, float], value: float) -> None:
     for unit, scale in units.items():
@@ -73,6 +87,21 @@ def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
 
 def test_quantity_field_checks_its_range_in_si() -> None:
     assert TypeAdapter(Seconds).validate_python("2 min") == 120.0
+
+
+def test_working_time_is_no_clock_time():
+    adapter = TypeAdapter(WorkingHours)
+    assert adapter.validate_python(8) == 8.0
+    for text in ("8 h", "3 days", "3 working weeks"):
+        with pytest.raises(ValidationError, match="allowed: working hour, working hours"):
+            adapter.validate_python(text)
+
+
+def test_an_editor_accepts_the_texts_that_are_read():
+    number, text = TypeAdapter(WorkingHours).json_schema()["anyOf"]
+    assert number == {"type": "number"}
+    assert re.match(text["pattern"], "3 working days")
+    assert not re.match(text["pattern"], "3 days")
 
 
 @pytest.mark.parametrize(

@@ -184,15 +184,16 @@ def test_an_unknown_run_names_the_scenarios_there_are(tmp_path: Path) -> None:
         open_run("peak-huor", tmp_path)
 
 
-def test_a_run_of_another_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_run_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
     run = finished(tmp_path)
     manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"records_version": 99}))
-    with pytest.raises(ResultsError, match=r"version 99.*run the scenario again"):
+    (run / "manifest.json").write_text(json.dumps(manifest | {"records_version": version}))
+    with pytest.raises(ResultsError, match=rf"version {version}.*run the scenario again"):
         open_run(run)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"records_version": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"records_version": 2}'])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
     run = finished(tmp_path)
     (run / "manifest.json").write_text(text)

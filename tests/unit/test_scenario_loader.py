@@ -433,7 +433,7 @@ def test_schema_lets_a_child_state_differences_but_wants_whole_rows() -> None:
     }
     assert needy == {
         "Take", "Release", "Compute", "Delay", "Call", "Transfer", "Enqueue",
-        "Step", "Event", "Fault", "Target", "AbortRule",
+        "Step", "Event", "Fault", "Target", "AbortRule", "OpenSpan", "RosterChange",
     }  # fmt: skip
     assert "required" not in schema
 

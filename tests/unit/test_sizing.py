@@ -193,7 +193,7 @@ def test_every_candidate_meets_a_trace_that_is_drawn_once(monkeypatch: pytest.Mo
         drawn.append(replication)
         return draw_trace(scenario, replication)
 
-    monkeypatch.setattr("sim.demand.trace_cache.draw_trace", draw)
+    monkeypatch.setattr("sim.workload.trace_cache.draw_workload", draw)
     answer = sized(question({"metric": "page.response_s.mean", "at_most": 1.4}))
     assert len(answer.steps) > 2
     assert len(drawn) == len(set(drawn))

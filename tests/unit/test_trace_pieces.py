@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sim.demand import Trace, draw_trace, draw_trace_chunks, expected_size
-from sim.demand.trace_cache import TraceCache
 from sim.scenario import Scenario, load_scenario
+from sim.workload.trace_cache import TraceCache
 
 PER_REQUEST = ("endpoint", "think_s", "bytes_up", "flags", "key")
 PER_SESSION = ("arrival_s", "journey", "service", "channel")

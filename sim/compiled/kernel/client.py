@@ -33,13 +33,13 @@ from sim.compiled.kernel.places import (
     pause_of,
     program_of,
     queue_of,
-    request_in,
+    request_of,
     row_of,
-    session_in,
+    session_of,
     thread_of,
 )
 from sim.compiled.kernel.visit import begin_program, end_thread, new_thread, waited_s
-from sim.compiled.structs import Client, Program, Request, Session, Thread, World
+from sim.compiled.structs import Client, Program, Session, Thread, World
 from sim.demand.trace import TOGETHER, WHILE_SYNCING
 from sim.model.draws import JITTER_SLOT, PATIENCE_SLOT
 
@@ -47,22 +47,10 @@ NEVER = float("nan")
 
 
 @kernel
-def session_of(w: World, number: int) -> Session:
-    """Return a session by its number in the trace."""
-    return session_in(w, number - w.first_session)
-
-
-@kernel
-def request_of(w: World, number: int) -> Request:
-    """Return a request by its number in the trace."""
-    return request_in(w, number - w.first_request)
-
-
-@kernel
 def arrive(w: World) -> None:
     """Start the sessions that arrive now, and wait for the next."""
     w.is_arriving = 1
-    while w.next_session < w.stop_session:
+    while w.next_session < w.n_sessions:
         if w.wants:
             return
         session = session_of(w, w.next_session)
@@ -316,8 +304,8 @@ def _file_dossier(w: World, thread: Thread, program: Program) -> int:
     if w.n_dossiers == w.most_dossiers:
         w.wants |= MORE_DOSSIERS
     dossier = dossier_of(w, number)
-    dossier.session, dossier.number = thread.session, thread.number
     session = session_of(w, thread.session)
+    dossier.session, dossier.number = session.number, thread.number
     dossier.step, dossier.service = thread.request - session.first_request, session.service
     dossier.pending = program.n_queues
     dossier.submitted_s = thread.sent_s

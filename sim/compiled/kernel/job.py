@@ -20,7 +20,7 @@ from sim.compiled.kernel.places import (
     job_of,
     level_of,
     queue_of,
-    session_in,
+    session_of,
 )
 from sim.compiled.kernel.visit import begin_program, end_thread, new_thread
 from sim.compiled.structs import Item, Job, Thread, World
@@ -99,6 +99,7 @@ def served(w: World, thread: Thread) -> None:
     else:
         if thread.outcome == OK:
             _done(w, job, item)
+        item.session = item.dossier = NONE
         item.next = w.first_free_item
         w.first_free_item = thread.item
         w.n_free_items += 1
@@ -160,12 +161,11 @@ def _put(w: World, job: Job, at: int) -> None:
 def _done(w: World, job: Job, item: Item) -> None:
     """Tell who waits for an item, and give one to each job that follows."""
     if item.session != NONE:
-        if item.session >= w.first_session:
-            session_in(w, item.session - w.first_session).syncing -= 1
-        if item.dossier != NONE:
-            dossier = dossier_of(w, item.dossier)
-            dossier.pending -= 1
-            if dossier.pending == 0:
-                dossier.synced_s = w.now
+        session_of(w, item.session).syncing -= 1
+    if item.dossier != NONE:
+        dossier = dossier_of(w, item.dossier)
+        dossier.pending -= 1
+        if dossier.pending == 0:
+            dossier.synced_s = w.now
     for place in range(job.n_following):
         enqueue(w, queue_of(w, job.first_following + place).value, item.key, NONE, NONE)

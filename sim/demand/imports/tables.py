@@ -41,7 +41,7 @@ class Line:
         if not self.rows:
             return self.detail
         listed = ", ".join(map(str, self.rows[:ROWS_LISTED]))
-        rest = len(self.rows) - ROWS_LISTED
+        rest = max(len(self.rows), self.count or 0) - ROWS_LISTED
         more = f" and {rest} more" if rest > 0 else ""
         return f"{self.detail} (rows {listed}{more})"
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.demand.drawing import draw_trace
 from sim.demand.trace import Trace
 from sim.scenario.scenario import Scenario
+from sim.workload.drawing import draw_workload
 
 _KEPT = 4
 """Traces that a process keeps where there is no folder to share."""
@@ -69,8 +69,8 @@ class TraceCache:
 
         Raises
         ------
-        DemandError, CatalogueError
-            See :func:`sim.demand.draw_trace`.
+        DemandError, CatalogueError, ScenarioError
+            See :func:`sim.workload.draw_workload`.
         OSError
             When the disk does not take it.
         """
@@ -78,13 +78,13 @@ class TraceCache:
             return _kept(self, replication)
         place = self.folder / f"{replication}"
         if not place.is_dir():
-            _save(draw_trace(self.scenario, replication), place)
+            _save(draw_workload(self.scenario, replication), place)
         return _mapped(place)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _kept(cache: TraceCache, replication: int) -> Trace:
-    return draw_trace(cache.scenario, replication)
+    return draw_workload(cache.scenario, replication)
 
 
 def _save(trace: Trace, place: Path) -> None:
