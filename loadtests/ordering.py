@@ -15,6 +15,7 @@ from loadtests.work import (
     LoadError,
     Order,
     Plan,
+    check_portal,
     drawn,
     load_order,
     new_run_id,
@@ -153,6 +154,7 @@ def make_order(ask: Ask, scenario: Scenario | None = None) -> Order:
     """
     try:
         question = scenario or load_scenario(ask.scenario, ask.overrides)
+        check_portal(question)
         plan = _plan(ask, question)
         question, trace = drawn(plan, question)
         _check_dialect(plan, question)

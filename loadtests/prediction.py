@@ -67,13 +67,13 @@ def predicted(records: Records) -> dict[str, Predicted]:
 
 def write_prediction(folder: Path) -> None:
     """Simulate the trace in a load test's working folder and leave ``prediction.json`` there."""
-    from sim.compiled import simulate
+    from sim.compiled import simulate_portal
     from sim.demand import load_trace
     from sim.scenario.scenario import Scenario
 
     scenario = Scenario.model_validate_json((folder / "scenario.json").read_text())
     trace = load_trace(folder / "trace")
-    endpoints = predicted(simulate(scenario, trace.replication, trace))
+    endpoints = predicted(simulate_portal(scenario, trace))
     content = {name: asdict(values) for name, values in endpoints.items()}
     with written_whole(folder / PREDICTION) as temporary:
         temporary.write_text(json.dumps(content))

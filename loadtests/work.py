@@ -131,6 +131,22 @@ def new_run_id() -> str:
     return f"{int(dt.datetime.now(dt.UTC).timestamp()):08x}{secrets.token_hex(2)}"
 
 
+def check_portal(scenario: Scenario) -> None:
+    """Refuse a question that has no sessions.
+
+    Raises
+    ------
+    LoadError
+        When offices get their dossiers straight from the demand.
+    """
+    if not scenario.has_portal:
+        raise LoadError(
+            f"{scenario.name}: dossiers come straight from the demand (backoffice.fed_by is "
+            "demand), so there are no sessions to load a portal with; name a scenario that "
+            "simulates the portal"
+        )
+
+
 def drawn(plan: Plan, scenario: Scenario) -> tuple[Scenario, Trace]:
     """Return the question as it is asked, and its demand.
 

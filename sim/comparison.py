@@ -13,7 +13,13 @@ from sim.metrics.estimates import Estimate, estimate_all, t_factor, t_interval
 from sim.metrics.sample import encoded
 from sim.metrics.samples import ELAPSED
 from sim.results import SESSIONS, ResultsError, Run
-from sim.scenario.metric_names import ALL, check_metric, metric_groups, parse_metric
+from sim.scenario.metric_names import (
+    ALL,
+    DOMAIN_PREFIX,
+    check_metric,
+    metric_groups,
+    parse_metric,
+)
 from sim.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ Pairing = Literal["paired", "unpaired"]
 _FEWEST = 2
 """Replications an interval needs."""
 _STEP_BITS = 32
+_OF_OFFICES = ("on_time_share", "late_reception_share", "lead_s.p50", "lead_s.p95", "backlog_end")
+_DOSSIER_KEY = ("filed", "session", "step", "attempt")
 _PLAIN_SESSIONS = pa.schema(
     [
         ("session", SESSIONS.field("session").type),
@@ -69,16 +77,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RequestPairs:
-    """The same requests of the same sessions in both runs: first attempts with a response time.
+    """The same requests, or the same dossiers, in both runs.
+
+    Requests are first attempts of the same sessions with a response time, dossiers those decided
+    in the judged window of both; their time is that from filing to decision.
 
     Attributes
     ----------
     n : int
         Number of pairs.
     faster_share, slower_share : float
-        Share of them with a shorter, a longer response in B; the rest are equal.
+        Share of them with a shorter, a longer time in B; the rest are equal.
     mean_s : float
-        Mean of response B - response A, over replications, s.
+        Mean of time B - time A, over replications, s.
     low_s, high_s : float or None
         Its confidence interval over replications; None with fewer than two.
     """
@@ -109,6 +120,8 @@ class Comparison:
         One per metric both scenarios have.
     requests : RequestPairs or None
         Request by request; only when both runs served the same sessions.
+    dossiers : RequestPairs or None
+        Dossier by dossier; only when both runs have offices and the same dossiers reached them.
     warnings : tuple of str
         What a reader must know.
     """
@@ -120,6 +133,7 @@ class Comparison:
     confidence: float
     differences: tuple[Difference, ...]
     requests: RequestPairs | None
+    dossiers: RequestPairs | None
     warnings: tuple[str, ...]
 
 
@@ -134,8 +148,8 @@ def compare(run_a: Run, run_b: Run, metrics: Sequence[str] | None = None) -> Com
     run_a, run_b : Run
         The runs.
     metrics : sequence of str, optional
-        What to compare; absent: both runs' targets, the response of each group of endpoints, and
-        the utilisation of each station.
+        What to compare; absent: both runs' targets, the response of each group of endpoints, the
+        utilisation of each station, and what offices owe: terms, times, backlog, officers' use.
 
     Raises
     ------
@@ -162,6 +176,7 @@ def compare(run_a: Run, run_b: Run, metrics: Sequence[str] | None = None) -> Com
             for metric in chosen
         ),
         requests=_pair_requests(run_a, run_b, common, confidence) if paired else None,
+        dossiers=_pair_dossiers(run_a, run_b, common, confidence) if paired else None,
         warnings=tuple(_warnings(run_a, run_b, common)),
     )
 
@@ -169,16 +184,19 @@ def compare(run_a: Run, run_b: Run, metrics: Sequence[str] | None = None) -> Com
 def main_metrics(scenario_a: Scenario, scenario_b: Scenario) -> Iterator[str]:
     """Yield what is worth comparing and both scenarios have, each once.
 
-    All targets, p50 and p95 of the response of each group of endpoints, and the mean utilisation
-    of each station.
+    All targets, p50 and p95 of the response of each group of endpoints, the mean utilisation of
+    each station and role, and the main figures of the city's offices and of each group of them.
     """
     groups_a, groups_b = metric_groups(scenario_a), metric_groups(scenario_b)
     metrics = [target.metric for target in (*scenario_a.targets, *scenario_b.targets)]
     endpoints = scenario_a.portal.endpoints.values()
     for group in (ALL, *dict.fromkeys(endpoint.group for endpoint in endpoints)):
         metrics += [f"{group}.response_s.p50", f"{group}.response_s.p95"]
-    stations = [group for group, kind in groups_a.items() if kind == "station"]
-    metrics += [f"{station}.utilisation.mean" for station in stations]
+    for group, kind in groups_a.items():
+        if kind in ("station", "role"):
+            metrics.append(f"{group}.utilisation.mean")
+        if kind == "offices" and not group.startswith(DOMAIN_PREFIX):
+            metrics += [f"{group}.{quantity}" for quantity in _OF_OFFICES]
     for metric in dict.fromkeys(metrics):
         group = parse_metric(metric).group
         if groups_a.get(group) == groups_b.get(group, "missing"):
@@ -210,7 +228,9 @@ def render(comparison: Comparison) -> "Group":
         notes.append(f"{left_out} metrics without a value in A or in B are left out")
     notes += dict.fromkeys(f"cannot tell: {row.reason}" for row in known if row.reason)
     if comparison.requests is not None:
-        notes.append(_requests_sentence(comparison.requests))
+        notes.append(_pairs_sentence(comparison.requests, "requests served", "faster", "slower"))
+    if comparison.dossiers is not None:
+        notes.append(_pairs_sentence(comparison.dossiers, "dossiers decided", "sooner", "later"))
     notes += [f"warning: {warning}" for warning in comparison.warnings]
     return Group(table, *(Text(note) for note in notes))
 
@@ -298,23 +318,65 @@ def _pair_requests(
     run_a: Run, run_b: Run, replications: Sequence[int], confidence: float
 ) -> RequestPairs | None:
     """Pair request by request; None when some replication served other sessions."""
-    n = faster = slower = 0
-    means = []
+    if not (run_a.scenario.has_portal and run_b.scenario.has_portal):
+        return None
+    changes = []
     for replication in replications:
         if not _same_sessions(run_a, run_b, replication):
             return None
-        change_s = _changes(run_a, run_b, replication)
-        n += len(change_s)
-        faster += int(np.count_nonzero(change_s < 0))
-        slower += int(np.count_nonzero(change_s > 0))
-        if len(change_s):
-            means.append(float(change_s.mean()))
+        changes.append(_changes(run_a, run_b, replication))
+    return _pairs(changes, confidence)
+
+
+def _pair_dossiers(
+    run_a: Run, run_b: Run, replications: Sequence[int], confidence: float
+) -> RequestPairs | None:
+    """Pair dossier by dossier; None without offices, or when other dossiers reached them."""
+    if run_a.scenario.backoffice is None or run_b.scenario.backoffice is None:
+        return None
+    changes = []
+    for replication in replications:
+        leads = [_leads(run, replication) for run in (run_a, run_b)]
+        both = leads[0].join(
+            leads[1], [*_DOSSIER_KEY], join_type="inner", left_suffix="_a", right_suffix="_b"
+        )
+        if not both["service_a"].equals(both["service_b"]):
+            return None
+        changes.append(both["lead_s_b"].to_numpy() - both["lead_s_a"].to_numpy())
+    return _pairs(changes, confidence)
+
+
+def _pairs(changes: Sequence[NDArray[np.float64]], confidence: float) -> RequestPairs | None:
+    """Return what the changes of each replication, B - A in s, say together; None without any."""
+    n = sum(map(len, changes))
     if n == 0:
         return None
+    faster = sum(int(np.count_nonzero(change_s < 0)) for change_s in changes)
+    slower = sum(int(np.count_nonzero(change_s > 0)) for change_s in changes)
+    means = [float(change_s.mean()) for change_s in changes if len(change_s)]
     mean_s, low_s, high_s = float(np.mean(means)), None, None
     if len(means) >= _FEWEST:
         low_s, high_s = t_interval(np.array(means), mean_s, confidence)
     return RequestPairs(n, faster / n, slower / n, mean_s, low_s, high_s)
+
+
+def _leads(run: Run, replication: int) -> pa.Table:
+    """Return key, service and time to decision of the dossiers decided in the judged window."""
+    columns = (*_DOSSIER_KEY, "service", "submitted_s", "decided_s")
+    table = run.table("dossiers", columns, replication=replication)
+    window = run.scenario.window
+    decided_s = table["decided_s"].to_numpy()
+    kept = (decided_s >= window.warm_up_s) & (decided_s < window.duration_s)
+    lead_s = pa.array(decided_s - table["submitted_s"].to_numpy())
+    table = table.append_column("lead_s", lead_s).filter(pa.array(kept))
+    plain = [table[name].cast(pa.string()) for name in ("filed", "service")]
+    return pa.table(
+        {
+            "filed": plain[0],
+            "service": plain[1],
+            **{name: table[name] for name in ("session", "step", "attempt", "lead_s")},
+        }
+    )
 
 
 def _same_sessions(run_a: Run, run_b: Run, replication: int) -> bool:
@@ -368,11 +430,11 @@ def _warnings(run_a: Run, run_b: Run, common: Sequence[int]) -> Iterator[str]:
             yield f"{name} was {run.manifest.status}"
 
 
-def _requests_sentence(pairs: RequestPairs) -> str:
+def _pairs_sentence(pairs: RequestPairs, what: str, shorter: str, longer: str) -> str:
     interval = _interval(pairs.low_s, pairs.high_s)
     return (
-        f"{pairs.n} requests served in both: {pairs.faster_share:.1%} faster in B, "
-        f"{pairs.slower_share:.1%} slower; B - A {_shown(pairs.mean_s)} s on average "
+        f"{pairs.n} {what} in both: {pairs.faster_share:.1%} {shorter} in B, "
+        f"{pairs.slower_share:.1%} {longer}; B - A {_shown(pairs.mean_s)} s on average "
         f"(interval {interval})"
     )
 

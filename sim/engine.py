@@ -3,9 +3,7 @@
 from simpy import Environment
 from simpy.events import ProcessGenerator
 
-from sim.backoffice.filings import Filings
-from sim.backoffice.outcomes import OfficeRun
-from sim.backoffice.plan import Plan
+from sim.backoffice.office import simulate_offices
 from sim.demand.trace import Trace
 from sim.model.client import Crowd
 from sim.model.faults import schedule_faults
@@ -39,7 +37,7 @@ def simulate(scenario: Scenario, replication: int, trace: Trace | None = None) -
         waits to be synchronised, at most ``window.drain_s`` beyond the window; the offices' to that
         end.
     """
-    return simulate_both(scenario, replication, trace, simulate_portal, _simulate_offices)
+    return simulate_both(scenario, replication, trace, simulate_portal, simulate_offices)
 
 
 def simulate_portal(scenario: Scenario, trace: Trace) -> Records:
@@ -67,9 +65,3 @@ def _end(
     yield env.timeout(duration_s)
     while env.now < duration_s + drain_s and not (crowd.is_gone and portal.is_idle):
         yield env.timeout(min(_WATCH_S, duration_s + drain_s - env.now))
-
-
-def _simulate_offices(plan: Plan, filings: Filings, scenario: Scenario) -> OfficeRun:
-    from sim.backoffice.office import simulate_offices
-
-    return simulate_offices(plan, filings, scenario)

@@ -74,6 +74,77 @@ def one_endpoint(program: Sequence[dict[str, Any]], **parts: Any) -> dict[str, A
     return {"tiers": {"spare": {}}, "endpoints": endpoints} | parts
 
 
+def city_dict(*, offices: dict[str, Any] | None = None, **blocks: Any) -> dict[str, Any]:
+    """Return a small city on a Monday morning: a portal, three communes, and a department.
+
+    ``offices`` replaces parts of its back office, ``blocks`` its top-level blocks.
+    """
+    answer = {"distribution": "exponential", "mean_s": 600.0}
+    work = {"distribution": "exponential", "mean_s": 120.0}
+    tasks = ("receive", "assign", "examine", "approve", "sign", "release")
+    team = {"officers_per_office": 2, "does": tasks}
+    backoffice = {
+        "counter_hours": "flat",
+        "offices": {
+            "communes": {"count": 3, "level": "commune", "size_cv": 0.3, "teams": {"desk": team}},
+            "department": {"count": 1, "teams": {"desk": team}},
+        },
+        "workflow": {
+            "work": dict.fromkeys(tasks, work),
+            "rules": {
+                "incomplete_at_reception_share": 0.1,
+                "incomplete_share": 0.1,
+                "refused_share": 0.05,
+                "sent_back_share": 0.1,
+                "withdrawn_share": 0.1,
+            },
+            "citizen_answer": answer,
+            "citizen_limit_s": 86400.0,
+            "agency_answer": answer,
+        },
+        "initial_state": {
+            "groups": {"communes": {"open": {"receiving": 20, "examining": 20}, "age": answer}}
+        },
+        "officer_journey": "work",
+    }
+    load = [{"take": "app"}, {"cpu": "app", "work": {"distribution": "exponential", "mean_s": 0.1}}]
+    portal = {
+        "tiers": {"app": {"cores": 1, "workers": 20}},
+        "jobs": {"sync": {"period_s": 30, "batch": 50, "program": [{"delay": 0.1}]}},
+        "endpoints": {
+            "page": {"group": "citizens", "program": load},
+            "submit": {
+                "group": "citizens",
+                "files_dossier": True,
+                "program": [*load, {"enqueue": "sync"}],
+            },
+            "case": {"group": "officers", "program": load},
+        },
+    }
+    whole = scenario_dict(portal, 7200.0)
+    whole["window"] |= {"drain_s": 600.0}
+    whole["catalogue"]["domains"]["land"] |= {"commune_share": 0.7}
+    whole["demand"] |= {
+        "dossiers_per_year": 300_000,
+        "journeys": {"file": {"per_dossier": 1.0, "hours": "flat"}},
+    }
+    think = {"distribution": "exponential", "mean_s": 10.0}
+    whole["journeys"] = {
+        "file": {
+            "client": "person",
+            "steps": [
+                {"step": "read", "calls": {"page": 2}, "think": think},
+                {"step": "send", "calls": {"submit": 1}, "think": think},
+            ],
+        },
+        "work": {
+            "client": "person",
+            "steps": [{"step": "case", "calls": {"case": 3}, "think": think}],
+        },
+    }
+    return whole | {"backoffice": backoffice | (offices or {})} | blocks
+
+
 def trace_of(
     scenario: Scenario,
     arrival_s: Sequence[float],
@@ -191,6 +262,11 @@ def assert_agrees(values: Sequence[float], exact: float) -> None:
 @pytest.fixture(scope="session", name="scenario_dict")
 def _scenario_dict() -> Callable[..., dict]:
     return scenario_dict
+
+
+@pytest.fixture(scope="session", name="city_dict")
+def _city_dict() -> Callable[..., dict]:
+    return city_dict
 
 
 @pytest.fixture(scope="session", name="one_endpoint")

@@ -15,6 +15,7 @@ from pathlib import Path
 from comparing import bench_compiled
 from environments import ASYNCFLOW_PYTHONS, asyncflow_python
 from loading import bench_load
+from offices import bench_offices
 
 HERE = Path(__file__).parent
 
@@ -29,12 +30,15 @@ def main() -> None:
         "help": bench_help,
         "compiled": bench_compiled,
         "load": bench_load,
+        "offices": bench_offices,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"{', '.join(benches)}; default: all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--customers", type=int, default=50_000, help="per run of `peers`")
-    parser.add_argument("--size", type=float, default=1.0, help="of `compiled`, for a short look")
+    parser.add_argument(
+        "--size", type=float, default=1.0, help="of `compiled`, `offices`, for a short look"
+    )
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; CPU s, median of repeats\n")
     for name in arguments.names or benches:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loadtests.ordering import Ask
     from loadtests.work import Order
     from sim.results import Run
+    from sim.scenario.scenario import Scenario
 
 _MAX_SESSIONS = 20_000  # as in loadtests.work, whose import would cost `hoso --help`
 _WEB_PORT = 8089
@@ -185,9 +186,7 @@ def _load(given: Options) -> int:
     from loadtests.launch import share_secrets, stand_in_portal
     from sim.cli.terminal import load as load_scenario
 
-    load_scenario(given["scenario"], given["overrides"])
-    if given["web"]:
-        _check_web_account(given)
+    _check(given, load_scenario(given["scenario"], given["overrides"]))
     if given["host"] is not None:
         return _load_host(given, given["host"], is_ours=False)
     share_secrets()
@@ -196,14 +195,17 @@ def _load(given: Options) -> int:
         return _load_host(given, url, is_ours=True)
 
 
-def _check_web_account(given: Options) -> None:
+def _check(given: Options, question: "Scenario") -> None:
+    """Refuse what cannot be done before a portal is started for it."""
     import os
 
     from loadtests.webui.account import account_for
-    from loadtests.work import LoadError
+    from loadtests.work import LoadError, check_portal
 
     try:
-        account_for(given["web_host"], os.environ, has_login=given["web_login"])
+        check_portal(question)
+        if given["web"]:
+            account_for(given["web_host"], os.environ, has_login=given["web_login"])
     except LoadError as error:
         _stop(str(error), USAGE_WRONG)
 

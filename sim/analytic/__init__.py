@@ -1,5 +1,6 @@
 """Queueing formulas, and what they say of a scenario before anything runs."""
 
+from sim.analytic.offices import OfficePrediction, RoleLoad, predict_offices
 from sim.analytic.prediction import (
     EndpointPrediction,
     JobBalance,
@@ -8,4 +9,13 @@ from sim.analytic.prediction import (
 )
 from sim.analytic.predictor import predict
 
-__all__ = ["EndpointPrediction", "JobBalance", "Prediction", "StationLoad", "predict"]
+__all__ = [
+    "EndpointPrediction",
+    "JobBalance",
+    "OfficePrediction",
+    "Prediction",
+    "RoleLoad",
+    "StationLoad",
+    "predict",
+    "predict_offices",
+]

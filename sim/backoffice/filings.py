@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.backoffice.backlog import open_at_start
-from sim.backoffice.choices import COUNTER, ONLINE, ORIGIN, Choices, Keys, keys_of_origin
+from sim.backoffice.choices import COUNTER, ONLINE, ORIGIN, Choices, Index, Keys, keys_of_origin
 from sim.backoffice.plan import Plan
 from sim.backoffice.workflow import State
 from sim.calendars import OfficeCalendar
@@ -340,9 +340,7 @@ def _from_portal(choices: Choices, dossiers: PortalDossiers) -> Filings:
     rows = np.flatnonzero(arrival_s < plan.end_s)
     rows = rows[np.lexsort((dossiers.attempt[rows], dossiers.step[rows], dossiers.session[rows]))]
     key, n = key[rows], len(rows)
-    number = {code: row for row, code in enumerate(plan.procedures.code)}
-    procedure_of = np.array([number[code] for code in dossiers.services], dtype=np.int32)
-    procedure = procedure_of[dossiers.service[rows]]
+    procedure = _procedures(plan, dossiers.services, dossiers.service[rows])
     office = choices.offices(key, procedure)
     ways = _same(ONLINE, n)
     unknown = np.broadcast_to(np.nan, n)
@@ -362,6 +360,13 @@ def _from_portal(choices: Choices, dossiers: PortalDossiers) -> Filings:
         step=dossiers.step[rows],
         attempt=dossiers.attempt[rows],
     )
+
+
+def _procedures(plan: Plan, services: Sequence[str], service: Index) -> Index:
+    """Return the procedures of services in a list of codes."""
+    number = {code: row for row, code in enumerate(plan.procedures.code)}
+    asked, which = np.unique(service, return_inverse=True)
+    return np.array([number[services[i]] for i in asked.tolist()], dtype=np.int32)[which]
 
 
 def _arrivals(plan: Plan, dossiers: PortalDossiers, keys: Keys) -> NDArray[np.float64]:

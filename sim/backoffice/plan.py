@@ -35,6 +35,8 @@ REACH_AFTER_S = 800 * DAY_S
 LONGEST_REACH_S = 36_600 * DAY_S
 """No term is farther off: a hundred years."""
 
+_ROOM = 1.1  # days off are not spread evenly over a calendar
+
 
 @dataclass(frozen=True, slots=True)
 class Procedures:
@@ -182,7 +184,7 @@ def plan_of(
         spec=spec,
         procedures=procedures,
         domains=domains,
-        offices=_office_names(spec),
+        offices=tuple(name for name, _ in spec.office_names()),
         group=group.astype(np.int32),
         size=staff.size,
         calendar=calendar[group],
@@ -273,14 +275,6 @@ def _procedures(spec: Backoffice, catalogue: Catalogue, domains: tuple[str, ...]
     )
 
 
-def _office_names(spec: Backoffice) -> tuple[str, ...]:
-    return tuple(
-        f"{name}_{number:03d}" if group.count > 1 else name
-        for name, group in spec.offices.items()
-        for number in range(1, group.count + 1)
-    )
-
-
 def _dispatch(
     spec: Backoffice, staff: _Staff, group: NDArray[np.intp], domains: tuple[str, ...]
 ) -> NDArray[np.int32]:
@@ -347,7 +341,7 @@ def _working_time(
         needed_s = longest_s + time.between(0.0, end_s) + DAY_S
         if after_s >= needed_s:
             return time
-        reach_s *= max(2.0, needed_s / max(after_s, 1.0))
+        reach_s *= _ROOM * needed_s / max(after_s, 1.0)
     raise ScenarioError(
         [
             Flaw(

@@ -106,19 +106,110 @@ def counts(
 
 @import_group.command("event-log")
 @_file
-@_output_option("YAML file for the shapes; default: on the terminal.")
-@_column_option("case, time, activity, begun, start, channel")
+@_output_option("YAML file for the override; default: on the terminal.")
+@_column_option("case, time, activity, begun, start, channel, resource, group, lifecycle, instance")
 @click.option("--name", default="imported", show_default=True, help="Name of the hour shape.")
-def event_log(file: Path, output: Path | None, columns: tuple[str, ...], name: str) -> None:
-    """Fit arrivals, the staff's clock and over-dispersion to a process log (CSV).
+@click.option("--time-format", metavar="FORMAT", help="Of unusual times, such as '%d-%b-%Y %H.%M'.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="TASK=ACTIVITY",
+    help="Which activities are a task of `backoffice`: receive, assign, examine, approve, sign, "
+    "release; repeatable.",
+)
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="SHARE=ACTIVITY",
+    help="Which activities show a share of `backoffice.workflow.rules`; repeatable.",
+)
+@click.option(
+    "--offices", metavar="NAME", help="Group of `backoffice.offices` that gets the hours."
+)
+@click.option(
+    "--model", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the model."
+)
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures."
+)
+@click.option(
+    "--split",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="Fit to what was known before this day, predict the cases that began after it, compare.",
+)
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="With --split: do not fit to cases that began before this day.",
+)
+@click.option("--within", default="8 working hours", show_default=True, help="Term to judge by.")
+@click.option(
+    "--phase",
+    "phases",
+    multiple=True,
+    metavar="NAME=FROM..TO",
+    help="Stretch between two activities (or start, first, last); repeatable. Default: "
+    "reception=first..last and, where cases state a start, wait=start..first.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--replications",
+    type=click.IntRange(min=40),
+    default=400,
+    show_default=True,
+    help="Times the later period is drawn.",
+)
+def event_log(
+    file: Path,
+    output: Path | None,
+    columns: tuple[str, ...],
+    name: str,
+    time_format: str | None,
+    tasks: tuple[str, ...],
+    shares: tuple[str, ...],
+    offices: str | None,
+    model: Path | None,
+    pictures: Path | None,
+    split: dt.datetime | None,
+    since: dt.datetime | None,
+    within: str,
+    phases: tuple[str, ...],
+    seed: int,
+    replications: int,
+) -> None:
+    """Learn arrivals, routing, times and hours from a process log (CSV, XES, XES.GZ).
+
+    With --split the learned model is judged on cases it had not seen.
 
     \b
-    hoso import event-log receipt.csv --output shapes.yaml
+    hoso import event-log receipt.csv --output shapes.yaml --model model.json
+    hoso import event-log receipt.xes.gz --split 2011-07-01 --within "8 working hours"
     """
+    from sim.cli.event_log import LogQuestion, answer
+    from sim.cli.terminal import progress_bar
     from sim.demand.imports import import_event_log
 
-    imported = import_event_log(file, columns=_mapping(columns), name=name)
-    _finish(imported.report, imported.override, output)
+    question = LogQuestion(
+        tasks=_several(tasks),
+        shares=_several(shares),
+        offices=offices,
+        model=model,
+        pictures=pictures,
+        split=split,
+        since=since,
+        within_h=_working_hours(within),
+        phases=phases,
+        seed=seed,
+        replications=replications,
+    )
+    with progress_bar("reading") as progress:
+        imported = import_event_log(
+            file, columns=_mapping(columns), name=name, time_format=time_format, progress=progress
+        )
+    override = answer(imported, question, lambda: _show(imported.report))
+    _write(override, output)
 
 
 @import_group.command("access-log")
@@ -139,9 +230,14 @@ def access_log(file: Path, output: Path | None, name: str) -> None:
 
 def _finish(report: "ImportReport", override: str, output: Path | None) -> None:
     """Show the report; write or print the YAML."""
+    _show(report)
+    _write(override, output)
+
+
+def _write(override: str, output: Path | None) -> None:
+    """Write or print the YAML."""
     from sim.results import written_whole
 
-    _show(report)
     if output is None:
         click.echo(override)
         return
@@ -182,3 +278,16 @@ def _seconds(text: str | None) -> float | None:
         return float(parse_quantity(text, SECONDS))
     except ValueError as reason:
         raise click.BadParameter(str(reason), param_hint="--interval") from reason
+
+
+def _working_hours(text: str) -> float:
+    """Return a term in working hours."""
+    from sim.scenario.quantities import WORKING_HOURS, parse_quantity
+
+    try:
+        hours = float(parse_quantity(text, WORKING_HOURS))
+    except ValueError as reason:
+        raise click.BadParameter(str(reason), param_hint="--within") from reason
+    if hours <= 0:
+        raise click.BadParameter(f"{text!r} must be more than 0", param_hint="--within")
+    return hours

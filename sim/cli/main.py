@@ -115,7 +115,7 @@ def run(
     overrides = (*overrides, *execution.overrides)
     question = load(scenario, overrides)
     with (
-        executor_at(execution.cluster, execution.engine) as executor,
+        executor_at(execution.cluster, execution.engine, question) as executor,
         progress_bar("simulating") as progress,
     ):
         finished = run_experiment(
@@ -186,7 +186,7 @@ def size(
 
     question = load(scenario, (*overrides, *execution.overrides))
     with (
-        executor_at(execution.cluster, execution.engine) as executor,
+        executor_at(execution.cluster, execution.engine, question) as executor,
         progress_bar("sizing") as progress,
     ):
         answer = sized(
@@ -244,7 +244,11 @@ def trace(scenario: str, overrides: tuple[str, ...], replication: int, output: P
     from sim.workload import draw_workload
 
     question = load(scenario, overrides)
-    check_has_portal(question, "there is no demand on it to draw")
+    if not question.has_portal:
+        raise click.UsageError(
+            f"{question.name}: no portal is simulated (backoffice.fed_by is demand), so there are "
+            "no sessions to draw"
+        )
     drawn = draw_workload(question, replication)
     folder = output or Path(f"{question.name}-trace-{replication}")
     save_trace(drawn, folder)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load(scenario: str, overrides: Sequence[str]) -> "Scenario":
-    """Load a scenario with its overrides; a catalogue file is read to see that it is sound."""
+    """Load a scenario with its overrides; files it names are read to see that they are sound."""
     from sim.scenario import load_scenario
 
     question = load_scenario(scenario, overrides)
@@ -26,7 +26,19 @@ def load(scenario: str, overrides: Sequence[str]) -> "Scenario":
         from sim.demand import catalogue_of
 
         catalogue_of(question)
+    if question.backoffice is not None:
+        _check_offices(question, question.backoffice.initial_state.file)
     return question
+
+
+def _check_offices(question: "Scenario", open_dossiers: str | None) -> None:
+    """Refuse now what otherwise the first replication would refuse."""
+    from sim.backoffice.open_dossiers import read_open_dossiers
+    from sim.backoffice.plan import plan_of
+
+    plan = plan_of(question, 0)
+    if open_dossiers is not None:
+        read_open_dossiers(Path(open_dossiers), plan, question.window.start)
 
 
 def console() -> "Console":
@@ -64,12 +76,14 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def executor_at(cluster: str | None, engine: "EngineName") -> "Iterator[Executor | None]":
+def executor_at(
+    cluster: str | None, engine: "EngineName", question: "Scenario"
+) -> "Iterator[Executor | None]":
     """Give the executor of a cluster; without one, make the engine ready here and give None."""
     from sim.experiment import connected, make_ready
 
     if cluster is None:
-        make_ready(engine, say)
+        make_ready(engine, question, say)
         yield None
     else:
         with connected(cluster, engine, say) as executor:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from sim.results import Records
     from sim.scenario.scenario import Scenario
 
-__all__ = ["CompiledEngineError", "compile_kernel", "simulate", "simulate_in_chunks"]
+__all__ = [
+    "CompiledEngineError",
+    "compile_kernel",
+    "simulate",
+    "simulate_in_chunks",
+    "simulate_portal",
+]
 
 
 def compile_kernel(tell: Callable[[str], None] | None = None) -> None:
@@ -66,7 +72,13 @@ def simulate(scenario: "Scenario", replication: int, trace: "Trace | None" = Non
 
 
 def simulate_portal(scenario: "Scenario", trace: "Trace") -> "Records":
-    """Simulate the portal alone: what requests meet, until dossiers are synchronised."""
+    """Simulate the portal alone: what requests meet, until dossiers are synchronised.
+
+    Raises
+    ------
+    CompiledEngineError
+        When the compiled engine cannot run here.
+    """
     from sim.compiled.library import load_kernel
     from sim.compiled.run import run_whole
 
@@ -86,7 +98,7 @@ def simulate_in_chunks(
     loaded, beside the trace's own columns; 40 for each attempt of theirs after the first. Besides,
     about 700 bytes for each client that is thinking or waits, each left request that is still
     worked on and each worker, at the busiest moment; 48 for each dossier and 72 for each level and
-    interval of the whole run.
+    interval of the whole run. Where there are offices, all their dossiers besides.
 
     Parameters
     ----------

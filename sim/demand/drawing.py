@@ -173,7 +173,7 @@ def expected_size(
 
 def _profiles(scenario: Scenario, replication: int) -> dict[str, RateProfile]:
     """Return when sessions start: never where the offices get their dossiers without a portal."""
-    if scenario.backoffice is not None and scenario.backoffice.fed_by == "demand":
+    if not scenario.has_portal:
         return {}
     return session_profiles(scenario, day_effects(scenario, replication))
 

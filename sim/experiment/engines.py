@@ -28,8 +28,8 @@ class Simulate(Protocol):
         """Return the records."""
 
 
-def simulator(engine: EngineName) -> Simulate:
-    """Return an engine's function; imports only that engine.
+def simulator(engine: EngineName, scenario: Scenario) -> Simulate:
+    """Return an engine's function for a scenario; imports only that engine.
 
     Raises
     ------
@@ -40,19 +40,21 @@ def simulator(engine: EngineName) -> Simulate:
         from sim.engine import simulate
 
         return simulate
-    make_ready(engine)
+    make_ready(engine, scenario)
     from sim.compiled import simulate as compiled
 
     return compiled
 
 
-def make_ready(engine: EngineName, tell: Tell | None = None) -> None:
-    """Compile the kernel, or load it where that was done before; SimPy needs nothing.
+def make_ready(engine: EngineName, scenario: Scenario, tell: Tell | None = None) -> None:
+    """Compile the kernels, or load them where that was done before; SimPy needs nothing.
 
     Parameters
     ----------
     engine : {"compiled", "simpy"}
         Which engine.
+    scenario : Scenario
+        The question: whether it takes the portal's kernel, that of the offices, or both.
     tell : callable, optional
         Told what is waited for, if it takes long.
 
@@ -65,9 +67,13 @@ def make_ready(engine: EngineName, tell: Tell | None = None) -> None:
         return
     from sim.compiled import compile_kernel
     from sim.compiled.errors import CompiledEngineError
+    from sim.compiled.offices import compile_kernel as compile_offices
 
     try:
-        compile_kernel(tell)
+        if scenario.has_portal:
+            compile_kernel(tell)
+        if scenario.backoffice is not None:
+            compile_offices(tell)
     except CompiledEngineError as error:
         hint = "" if "--engine simpy" in str(error) else "; --engine simpy runs without it"
         raise ExperimentError(f"the compiled engine cannot run: {error}{hint}") from error

@@ -1,13 +1,19 @@
 """Memory: what a replication takes, and how to cut one that does not fit."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from sim.demand import expected_size
+from sim.backoffice.workflow import State
+from sim.demand import catalogue_of
 from sim.demand.drawing import MAX_REQUESTS, SESSION_BYTES
 from sim.experiment.engines import EngineName
 from sim.experiment.errors import ExperimentError
+from sim.results.records import ROWS_AT_ONCE
 from sim.scenario.scenario import Scenario
+from sim.workload import expected_workload
+from sim.workload.drawing import has_officers
+from sim.workload.expectations import expected_dossiers
 
 DEFAULT_SHARE = 0.5
 """Part of the machine's memory taken where the scenario says nothing."""
@@ -30,8 +36,26 @@ REQUEST_BYTES: dict[EngineName, float] = {
 }
 """Memory of a request while its replication is simulated whole and stored."""
 
+TRACE_BYTES = 27.0
+"""Memory of a request in a trace; ``sim.demand.drawing.MAX_REQUESTS``."""
+
+DOSSIER_BYTES: dict[EngineName, float] = {
+    "simpy": 3000.0,
+    "compiled": 600.0,  # source: measured, 535 from 0.1 to 2.3 million dossiers of a year
+}
+"""Memory of a dossier while the offices work on it and its row is stored."""
+
+OFFICE_LEVEL_BYTES = 400.0  # source: measured there, 390
+"""Memory of a row of the offices' levels while it is kept and stored."""
+
+PIECE_REQUEST_BYTES = 170.0  # source: measured on peak-day, 150 from 0.8 to 8 million at once
+"""Memory of a request that is there while its replication is simulated in pieces, and stored."""
+
+STORED_ROW_BYTES = 290.0  # source: measured on peak-day, 255 MB for the first million rows
+"""Memory of a row while the pieces are put together, of ``ROWS_AT_ONCE`` rows at most."""
+
 FEWEST_SESSIONS = 10_000
-"""Sessions that must fit at once: those of a piece, and those that go on from earlier ones."""
+"""Sessions that must fit at once: half of them a piece, half those that go on from earlier ones."""
 
 
 def memory_in_all(scenario: Scenario) -> float:
@@ -57,29 +81,35 @@ def _limit(path: Path) -> float | None:
 def sessions_at_once(
     engine: EngineName, scenario: Scenario, replication: int, memory_bytes: float
 ) -> int | None:
-    """Return how many sessions of a replication memory holds at once; None for all of them.
+    """Return how many sessions of a replication to simulate at a time; None for all of them.
+
+    Half of what fits: the other half is for sessions that go on from earlier pieces.
 
     Raises
     ------
     ExperimentError
         When it does not fit even piece by piece.
     """
-    size = expected_size(scenario, replication)
-    fits = _whole_bytes(engine, scenario, replication) <= memory_bytes
-    if fits and (engine == "simpy" or size.requests <= MAX_REQUESTS):
+    size = _Size.of(engine, scenario, replication)
+    if size.whole_bytes <= memory_bytes and (engine == "simpy" or size.requests <= MAX_REQUESTS):
         return None
-    fixed = PROCESS_BYTES[engine] + size.sessions * SESSION_BYTES
-    per_session = size.requests / size.sessions * REQUEST_BYTES[engine]
-    fewest = min(FEWEST_SESSIONS, size.sessions)
-    needed = fixed + per_session * (size.sessions if engine == "simpy" else fewest)
-    if needed > memory_bytes:
-        how = "which SimPy needs whole" if engine == "simpy" else "even piece by piece"
+    if not size.sessions:
         raise ExperimentError(
-            f"a replication of about {size.requests / 1e6:,.1f} million requests, {how}, takes "
-            f"{needed / 1e9:.1f} GB, there are {memory_bytes / 1e9:.1f} GB for each process: give "
-            "more execution.memory, fewer --processes, or a shorter window"
+            _too_little(
+                f"of about {_count(size.dossiers)} dossiers", size.whole_bytes, memory_bytes
+            )
         )
-    return max(int((memory_bytes - fixed) / per_session), 1)
+    fixed = size.fixed_bytes
+    per_session = size.requests / size.sessions * PIECE_REQUEST_BYTES
+    needed = fixed + per_session * min(FEWEST_SESSIONS, size.sessions)
+    how = "even piece by piece"
+    if engine == "simpy":
+        needed, how = size.whole_bytes, "which SimPy needs whole"
+    if needed > memory_bytes:
+        raise ExperimentError(
+            _too_little(f"of about {_count(size.requests)} requests, {how},", needed, memory_bytes)
+        )
+    return max(int((memory_bytes - fixed) / per_session / 2), 1)
 
 
 def processes_that_fit(engine: EngineName, scenario: Scenario, processes: int) -> int:
@@ -90,19 +120,83 @@ def processes_that_fit(engine: EngineName, scenario: Scenario, processes: int) -
     ExperimentError
         When one does not fit.
     """
-    memory_bytes, needed = memory_in_all(scenario), _whole_bytes(engine, scenario, 0)
+    memory_bytes, needed = memory_in_all(scenario), _Size.of(engine, scenario, 0).whole_bytes
     if needed > memory_bytes:
+        why = "as sizing needs it" if scenario.has_portal else "as offices need it"
         raise ExperimentError(
-            f"a replication takes {needed / 1e9:.1f} GB whole, as sizing needs it, there are "
+            f"a replication takes {needed / 1e9:.1f} GB whole, {why}, there are "
             f"{memory_bytes / 1e9:.1f} GB: give more execution.memory, or a shorter window"
         )
     return min(processes, int(memory_bytes // needed))
 
 
-def _whole_bytes(engine: EngineName, scenario: Scenario, replication: int) -> float:
-    size = expected_size(scenario, replication)
+def _count(n: float) -> str:
+    return f"{n / 1e6:,.1f} million"
+
+
+def _too_little(what: str, needed: float, memory_bytes: float) -> str:
     return (
-        PROCESS_BYTES[engine]
-        + size.sessions * SESSION_BYTES
-        + size.requests * REQUEST_BYTES[engine]
+        f"a replication {what} takes {needed / 1e9:.1f} GB, there are {memory_bytes / 1e9:.1f} GB "
+        "for each process: give more execution.memory, fewer --processes, or a shorter window"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What one replication is about to take."""
+
+    engine: EngineName
+    sessions: float
+    requests: float
+    dossiers: float  # that offices work on
+    levels: float  # rows of the offices' levels
+    is_coupled: bool  # whether SimPy's offices say when officers come, before anything else
+
+    @classmethod
+    def of(cls, engine: EngineName, scenario: Scenario, replication: int) -> "_Size":
+        """Return the size of a replication, on average."""
+        catalogue = catalogue_of(scenario)
+        size = expected_workload(scenario, replication, catalogue)
+        dossiers = levels = 0.0
+        if scenario.backoffice is not None:
+            dossiers = expected_dossiers(scenario, replication, catalogue)
+            levels = _office_levels(scenario)
+        return cls(engine, size.sessions, size.requests, dossiers, levels, has_officers(scenario))
+
+    @property
+    def fixed_bytes(self) -> float:
+        """Memory that is needed however the requests are cut."""
+        dearest: EngineName = "simpy" if self.is_coupled else self.engine
+        stored = min(self.requests, ROWS_AT_ONCE) * STORED_ROW_BYTES
+        return self._rest_bytes + self.dossiers * DOSSIER_BYTES[dearest] + stored
+
+    @property
+    def whole_bytes(self) -> float:
+        """Memory of a replication that is not cut.
+
+        SimPy's offices that come first meet only the citizens' trace, not yet the portal.
+        """
+        portal = self.requests * REQUEST_BYTES[self.engine]
+        offices = self.dossiers * DOSSIER_BYTES[self.engine]
+        if self.is_coupled:
+            first = self.requests * TRACE_BYTES + self.dossiers * DOSSIER_BYTES["simpy"]
+            return self._rest_bytes + max(first, portal + offices)
+        return self._rest_bytes + portal + offices
+
+    @property
+    def _rest_bytes(self) -> float:
+        return (
+            PROCESS_BYTES[self.engine]
+            + self.sessions * SESSION_BYTES
+            + self.levels * OFFICE_LEVEL_BYTES
+        )
+
+
+def _office_levels(scenario: Scenario) -> float:
+    """Return how many rows the offices' stations have: a row an interval, office, role, state."""
+    spec, window = scenario.backoffice, scenario.window
+    assert spec is not None
+    stations = sum(group.count for group in spec.offices.values())
+    stations += sum(1 for _ in spec.teams()) + len(State)
+    stations += (spec.intake is not None) + (spec.publication is not None)
+    return stations * (window.duration_s + window.drain_s) / spec.level_interval_s

@@ -23,8 +23,8 @@ from sim.experiment.engines import (
     versions_for,
 )
 from sim.experiment.errors import KEPT, ClusterError, ExperimentError
-from sim.experiment.memory import sessions_at_once
-from sim.experiment.pools import Pool, workers
+from sim.experiment.memory import processes_that_fit, sessions_at_once
+from sim.experiment.pools import Pool, processes_of, workers
 from sim.metrics import Estimate, MetricReader, summarise
 from sim.results import (
     Records,
@@ -107,7 +107,10 @@ def run_experiment(
         When the store cannot be written.
     """
     if executor is None and simulate is None:
-        make_ready(engine, tell)  # before the workers start, so that they load what is compiled
+        # Before the workers start, so that they load what is compiled.
+        make_ready(engine, scenario, tell)
+        if not scenario.has_portal:  # cannot be cut into pieces
+            processes = processes_that_fit(engine, scenario, processes_of(processes))
     first = scenario.execution.replications if replications is None else replications
     limit = _limit(scenario) if replications is None else replications
     versions = versions_for(engine)
@@ -145,7 +148,7 @@ class _Task:
         if n_sessions is not None:
             self._store_in_pieces(replication, n_sessions)
             return None
-        simulate = self.simulate or simulator(self.engine)
+        simulate = self.simulate or simulator(self.engine, self.scenario)
         records = simulate(self.scenario, replication)
         if not self.folder.is_dir():
             return records
@@ -164,7 +167,7 @@ class _Task:
     def _store_in_pieces(self, replication: int, n_sessions: int) -> None:
         """Draw, simulate and store so many sessions at a time."""
         from sim.compiled import simulate_in_chunks
-        from sim.demand import draw_trace_chunks
+        from sim.workload import draw_workload_chunks
 
         if not self.folder.is_dir():
             raise ExperimentError(
@@ -172,8 +175,8 @@ class _Task:
                 f"{self.folder} to store it piece by piece: share that folder, or give the "
                 "workers more memory"
             )
-        make_ready(self.engine)
-        chunks = draw_trace_chunks(self.scenario, replication, n_sessions)
+        make_ready(self.engine, self.scenario)
+        chunks = draw_workload_chunks(self.scenario, replication, n_sessions)
         with replication_parts(self.folder, replication, sessions_at_once=n_sessions) as append:
             simulate_in_chunks(self.scenario, replication, chunks, append)
 

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY, PURPLE = PALETTE
 
 WIDTH_IN = 9.0
 """Width of a figure; the page scales it."""
+
+_DPI = 150
+"""Dots per inch of a PNG."""
 
 _INK = "#101112"
 _RULE = "#d0d1d2"
@@ -98,3 +102,19 @@ def svg(draw: "Callable[[], Figure]", key: str, label: str) -> str:
         text = text.replace(colour, on_page)
     opening = f'<svg role="img" aria-label="{escape(label)}" '
     return re.sub(r' (?:width|height)="[0-9.]+pt"', "", text, count=2).replace("<svg ", opening, 1)
+
+
+def png(draw: "Callable[[], Figure]", path: Path) -> None:
+    """Write a figure as a PNG file.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws the figure; called with the style in force.
+    path : Path
+        The file.
+    """
+    from matplotlib import style
+
+    with style.context(_STYLE):
+        draw().savefig(path, format="png", dpi=_DPI, facecolor=_PAPER, metadata={"Software": None})

@@ -16,6 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
+from sim.results.records import FILED
+
+_STRETCHES_AT_MOST = 2**32
+"""Stretches of one way of filing are fewer: sessions are numbered in 31 bits."""
 
 SORTED_BY = ("session", "step", "attempt")
 """Columns that rows are sorted by; a table has the first of them, and perhaps the others."""
@@ -59,7 +65,7 @@ class Spill:
             return
         path = self._folder / f"{self._name}-{self._n_files}.arrow"
         self._n_files += 1
-        stretch = table["session"].to_numpy() // self._sessions_at_once
+        stretch = self._stretches_of(table)
         bounds = [0, *(np.flatnonzero(np.diff(stretch)) + 1).tolist(), table.num_rows]
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_file(str(path), table.schema, options=options) as file:
@@ -67,6 +73,16 @@ class Spill:
             for index, (start, stop) in enumerate(pairwise(bounds)):
                 file.write_table(rows.slice(start, stop - start))
                 self._stretches[int(stretch[start])].append(_Batch(path, index))
+
+    def _stretches_of(self, table: pa.Table) -> NDArray[np.int64]:
+        """Return the stretch of each row; dossiers come by how they were filed first."""
+        stretch: NDArray[np.int64] = table["session"].to_numpy() // self._sessions_at_once
+        if "filed" not in table.column_names:
+            return stretch
+        filed = table["filed"].unify_dictionaries().combine_chunks()
+        rank = np.array([FILED.index(name) for name in filed.dictionary.to_pylist()])
+        first: NDArray[np.int64] = rank[filed.indices.to_numpy()] * _STRETCHES_AT_MOST
+        return stretch + first
 
     def merged(self) -> Iterator[pa.Table]:
         """Yield all rows in their final order, one stretch of sessions after the other."""

@@ -179,11 +179,10 @@ def metric_groups(scenario: Scenario) -> dict[str, Kind]:
 
 def named_groups(scenario: Scenario) -> Iterator[tuple[str, Kind]]:
     """Yield group and kind one by one, collisions included."""
-    offices = scenario.backoffice
-    if offices is None or offices.fed_by == "portal":
+    if scenario.has_portal:
         yield from _portal_groups(scenario)
-    if offices is not None:
-        yield from _office_groups(scenario, offices)
+    if scenario.backoffice is not None:
+        yield from _office_groups(scenario, scenario.backoffice)
 
 
 def _portal_groups(scenario: Scenario) -> Iterator[tuple[str, Kind]]:

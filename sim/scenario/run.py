@@ -143,6 +143,8 @@ class Budget(Spec):
     """Projects it is spread over."""
     core_vnd_per_month: Annotated[float, Field(ge=0)]
     """Price of one processor core with its memory, VND a month."""
+    officer_vnd_per_month: Annotated[float, Field(ge=0)] | None = None
+    """Cost of one officer, VND a month; absent: not told."""
 
 
 class Execution(Spec):

@@ -2,15 +2,23 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.metrics import TargetResult
 from sim.results import written_whole
 from sim.scenario.scenario import Scenario
-from sim.sizing.knobs import Counts, Knob, cores_in_all, with_counts
+from sim.sizing.knobs import (
+    OFFICERS,
+    Counts,
+    Knob,
+    cores_in_all,
+    officers_in_all,
+    with_counts,
+    written,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,7 +95,7 @@ def render(answer: Sizing) -> "RenderableType":
     counts = Table("capacity", "as asked", found, box=None, pad_edge=False)
     for knob in answer.knobs:
         counts.add_row(
-            knob.key.removeprefix("portal."),
+            short_key(knob.key),
             str(answer.before[knob.key]),
             str(answer.counts[knob.key]),
         )
@@ -95,6 +103,14 @@ def render(answer: Sizing) -> "RenderableType":
     for result in answer.results:
         targets.add_row(_bound(result), f"{result.verdict.answer}: {result.verdict.reason}")
     return Group(_headline(answer), "", counts, "", targets, "", _cost(answer))
+
+
+def short_key(key: str) -> str:
+    """Return a knob's key as people read it."""
+    if key.startswith("portal."):
+        return key.removeprefix("portal.")
+    _, _, group, _, team, _ = key.split(".")
+    return f"{group}.{team} officers"
 
 
 def write_override(answer: Sizing, path: Path, parent: str, overrides: Sequence[str] = ()) -> Path:
@@ -135,21 +151,38 @@ def _override_text(answer: Sizing, parent: str, overrides: Sequence[str]) -> str
         ),
         f"extends: {json.dumps(parent, ensure_ascii=False)}",
         f"name: {answer.scenario.name}-sized",
-        "portal:",
     ]
-    source = "# source: hoso size"
-    blocks: dict[tuple[str, str], list[str]] = {}
-    for knob in answer.knobs:
-        _, block, part, field = knob.key.split(".")
-        blocks.setdefault((block, part), []).append(f"{field}: {answer.counts[knob.key]}")
-    for block in dict.fromkeys(block for block, _ in blocks):
-        lines.append(f"  {block}:")
-        lines += [
-            f"    {part}: {{{', '.join(fields)}}}  {source}"
-            for (of_block, part), fields in blocks.items()
-            if of_block == block
-        ]
+    values = {
+        knob.key: written(answer.scenario, knob.key, answer.counts[knob.key])
+        for knob in answer.knobs
+    }
+    lines += _yaml(_nested(values))
     return "\n".join(lines) + "\n"
+
+
+def _nested(values: dict[str, str]) -> dict[str, Any]:
+    """Return values by their place in a scenario as blocks within blocks."""
+    root: dict[str, Any] = {}
+    for key, value in values.items():
+        *blocks, field = key.split(".")
+        block = root
+        for name in blocks:
+            block = block.setdefault(name, {})
+        block[field] = value
+        if field == OFFICERS:
+            block["roster"] = "[]"
+    return root
+
+
+def _yaml(block: dict[str, Any], depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a block; each value names its origin."""
+    indent = "  " * depth
+    for name, value in block.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from _yaml(value, depth + 1)
+        else:
+            yield f"{indent}{name}: {value}  # source: hoso size"
 
 
 def _headline(answer: Sizing) -> str:
@@ -163,13 +196,20 @@ def _headline(answer: Sizing) -> str:
 
 
 def _cost(answer: Sizing) -> str:
-    before, after = cores_in_all(answer.scenario), cores_in_all(answer.sized)
-    text = f"processor cores: {before} as asked, {after} found"
-    budget = answer.scenario.budget
-    if budget is None:
+    count, of, price = _what_costs(answer.scenario)
+    before, after = count(answer.scenario), count(answer.sized)
+    text = f"{of}: {before:,} as asked, {after:,} found"
+    if price is None:
         return text
-    price = budget.core_vnd_per_month
     return f"{text}; {before * price:,.0f} → {after * price:,.0f} VND a month"
+
+
+def _what_costs(scenario: Scenario) -> tuple[Callable[[Scenario], int], str, float | None]:
+    """Return how to count what was sized, its name, and its price in VND a month."""
+    budget = scenario.budget
+    if scenario.has_portal:
+        return cores_in_all, "processor cores", budget.core_vnd_per_month if budget else None
+    return officers_in_all, "officers", budget.officer_vnd_per_month if budget else None
 
 
 def _bound(result: TargetResult) -> str:

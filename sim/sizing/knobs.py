@@ -1,11 +1,13 @@
-"""Knobs: the counts of a portal that sizing may change, and what screening knows of them."""
+"""Knobs: the counts that sizing may change, and what screening knows of them."""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sim.analytic import Prediction
+from sim.analytic import Prediction, predict, predict_offices
+from sim.scenario.backoffice import Backoffice
+from sim.scenario.metric_names import BACKOFFICE
 from sim.scenario.portal import Portal
 from sim.scenario.scenario import Scenario
 
@@ -14,6 +16,9 @@ Counts = dict[str, int]
 
 COMFORT = 0.85
 """Load over capacity from which screening starts the search; the simulation decides."""
+
+OFFICERS = "officers_per_office"
+"""Field of a team that sizing sets."""
 
 _SPREAD = 4.0
 """Tokens above the mean number held where screening starts, in its square roots."""
@@ -27,8 +32,9 @@ class Knob:
     ----------
     key : str
         Place in the scenario, such as ``portal.tiers.app.servers``.
-    kind : {"servers", "cores", "workers", "tokens"}
-        What it counts; cores where a single server is scaled up.
+    kind : {"servers", "cores", "workers", "tokens", "officers"}
+        What it counts; cores where a single server is scaled up, officers of a team in all offices
+        of its group together.
     station : str
         Station whose utilisation it decides.
     cores : float
@@ -40,7 +46,7 @@ class Knob:
     """
 
     key: str
-    kind: Literal["servers", "cores", "workers", "tokens"]
+    kind: Literal["servers", "cores", "workers", "tokens", "officers"]
     station: str
     cores: float
     at_least: int
@@ -52,13 +58,18 @@ class Knob:
         return self.key.split(".")[2]
 
 
-def knobs_of(scenario: Scenario, prediction: Prediction) -> list[Knob]:
+def knobs_of(scenario: Scenario) -> list[Knob]:
     """Return the knobs of a scenario, the costliest first.
 
-    Tiers with autoscaling find their servers themselves and are left alone. A tier that is one
-    server behind one queue is scaled up by cores, any other by servers. Worker and connection
-    counts are per server where each server has its own.
+    Of a portal: tiers with autoscaling find their servers themselves and are left alone. A tier
+    that is one server behind one queue is scaled up by cores, any other by servers. Worker and
+    connection counts are per server where each server has its own. Officers are sized where the
+    offices are fed straight from the demand: otherwise their number would change the portal's
+    demand from candidate to candidate.
     """
+    if not scenario.has_portal:
+        return list(_officer_knobs(scenario))
+    prediction = predict(scenario)
     processors = list(_processor_knobs(scenario, prediction))
     servers = {name: tier.servers for name, tier in scenario.portal.tiers.items()}
     servers |= {knob.tier: knob.start for knob in processors if knob.kind == "servers"}
@@ -72,20 +83,62 @@ def counts_of(scenario: Scenario, knobs: list[Knob]) -> Counts:
 
 
 def with_counts(scenario: Scenario, counts: Mapping[str, int]) -> Scenario:
-    """Return the scenario with other counts."""
+    """Return the scenario with other counts; sized teams have no changes of their roster."""
     data = scenario.model_dump(mode="json")
     for key, count in counts.items():
         *parents, last = key.split(".")
         block = data
         for parent in parents:
             block = block[parent]
-        block[last] = count
+        block[last] = count if last != OFFICERS else count / _per(scenario, key)
+        if last == OFFICERS:
+            block["roster"] = []
     return Scenario.model_validate(data)
+
+
+def written(scenario: Scenario, key: str, count: int) -> str:
+    """Return the value that a scenario states for a count, as YAML."""
+    return repr(count / _per(scenario, key)) if key.endswith(OFFICERS) else str(count)
+
+
+def officers_in_all(scenario: Scenario) -> int:
+    """Return the officers of a scenario's offices."""
+    offices = scenario.backoffice
+    if offices is None:
+        return 0
+    return sum(
+        _officers(offices, group, team.officers_per_office) for group, _, team in offices.teams()
+    )
 
 
 def cores_in_all(scenario: Scenario) -> int:
     """Return the processor cores of a scenario's tiers."""
     return sum(tier.servers * tier.cores for tier in scenario.portal.tiers.values())
+
+
+def _officer_knobs(scenario: Scenario) -> Iterator[Knob]:
+    offices = scenario.backoffice
+    assert offices is not None
+    loads = {load.role: load for load in predict_offices(scenario).roles}
+    for group, name, team in offices.teams():
+        load = loads[f"{group}.{name}"]
+        if not load.offered_s:
+            continue
+        needed = _officers(offices, group, team.officers_per_office) * load.utilisation
+        # Each office has at least one, or its dossiers would never be done.
+        yield Knob(
+            key=f"backoffice.offices.{group}.teams.{name}.{OFFICERS}",
+            kind="officers",
+            station=f"{BACKOFFICE}.{group}.{name}",
+            cores=0.0,
+            at_least=max(load.offices, _whole(needed)),
+            start=max(load.offices, _whole(needed / COMFORT)),
+        )
+
+
+def _officers(offices: Backoffice, group: str, per_office: float) -> int:
+    """Return the officers of a team in all offices of its group, as they are spread."""
+    return math.floor(per_office * offices.offices[group].count + 0.5)
 
 
 def _processor_knobs(scenario: Scenario, prediction: Prediction) -> Iterator[Knob]:
@@ -148,5 +201,13 @@ def _at(scenario: Scenario, key: str) -> int:
     part: object = scenario
     for name in key.split("."):
         part = part[name] if isinstance(part, Mapping) else getattr(part, name)
-    assert isinstance(part, int)
-    return part
+    assert isinstance(part, int | float)
+    return math.floor(part * _per(scenario, key) + 0.5)
+
+
+def _per(scenario: Scenario, key: str) -> int:
+    """Return over how many offices a count is spread in a scenario; 1 for what is no office's."""
+    if not key.endswith(OFFICERS):
+        return 1
+    assert scenario.backoffice is not None
+    return scenario.backoffice.offices[key.split(".")[2]].count

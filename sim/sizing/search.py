@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 
-from sim.analytic import predict
 from sim.experiment import (
     DEFAULT_ENGINE,
     ClusterError,
@@ -18,8 +17,8 @@ from sim.experiment import (
     workers,
 )
 from sim.scenario.scenario import Scenario
-from sim.sizing.answer import Sizing, Step
-from sim.sizing.knobs import Counts, Knob, counts_of, knobs_of, with_counts
+from sim.sizing.answer import Sizing, Step, short_key
+from sim.sizing.knobs import Counts, counts_of, knobs_of, with_counts
 from sim.sizing.trial import Runner, Trial, try_candidate
 from sim.workload.trace_cache import TraceCache
 
@@ -34,7 +33,13 @@ CONFIRMATIONS = 3
 _GROWTHS = 12
 """How often the search may grow capacity before it says that capacity is not what is missing."""
 
-_MOST = {"servers": 1000, "cores": 1024, "workers": 10_000, "tokens": 10_000}
+_MOST = {
+    "servers": 1000,
+    "cores": 1024,
+    "workers": 10_000,
+    "tokens": 10_000,
+    "officers": 1_000_000,
+}
 
 
 def size(
@@ -48,7 +53,7 @@ def size(
     tell: Tell | None = None,
     simulate: Simulate | None = None,
 ) -> Sizing:
-    """Find the smallest counts of servers, cores, workers and connections that meet the targets.
+    """Find the smallest counts of servers, cores, connections or officers that meet the targets.
 
     Formulas give each count a lower bound and a start. From there the search grows the count whose
     station is used most until the targets are met, then shrinks one count after another, the
@@ -99,7 +104,7 @@ def size(
     if executor is None:
         at_once = processes_that_fit(engine, scenario, at_once)
         if simulate is None:
-            make_ready(engine, tell)
+            make_ready(engine, scenario, tell)
     try:
         with (
             TraceCache.temporary(scenario) as traces,
@@ -126,7 +131,7 @@ class _Search:
         progress: Progress | None,
     ) -> None:
         self._scenario = scenario
-        self._knobs = knobs_of(scenario, predict(scenario))
+        self._knobs = knobs_of(scenario)
         self._before = counts_of(scenario, self._knobs)
         self._stations = list(dict.fromkeys(knob.station for knob in self._knobs))
         self._replications = range(max(2, replications or scenario.execution.replications))
@@ -166,9 +171,14 @@ class _Search:
         missed = "; ".join(
             f"{result.target.metric} {result.verdict.reason}" for result in trial.misses
         )
+        elsewhere = (
+            "gateways, jobs, links, faults"
+            if self._scenario.has_portal
+            else "the intake, citizens' and agencies' answers, offices too small for leave"
+        )
         return (
             f"{len(self._steps)} candidates, each larger than the last, do not help: look at "
-            f"gateways, jobs, links, faults, or at the target itself. Not met: {missed}."
+            f"{elsewhere}, or at the target itself. Not met: {missed}."
         )
 
     def _add(self, counts: Counts, trial: Trial) -> bool:
@@ -187,7 +197,7 @@ class _Search:
             low, high = knob.at_least, counts[knob.key]
             while low < high:
                 middle = (low + high) // 2
-                if self._try(counts | {knob.key: middle}, f"fewer {_short(knob)}").meets:
+                if self._try(counts | {knob.key: middle}, f"fewer {short_key(knob.key)}").meets:
                     high = middle
                 else:
                     low = middle + 1
@@ -267,7 +277,3 @@ class _Search:
 def _known(utilisation: float) -> float:
     """Return a utilisation to compare by; a station without limit is never the busiest."""
     return utilisation if utilisation == utilisation else -1.0
-
-
-def _short(knob: Knob) -> str:
-    return knob.key.removeprefix("portal.")

@@ -55,18 +55,13 @@ def simulate_both(
     simulate_portal, simulate_offices : callable
         The engine.
     """
-    if is_without_portal(scenario):
+    if not scenario.has_portal:
         return offices_alone(scenario, replication, simulate_offices)
     trace = draw_workload(scenario, replication) if trace is None else trace
     records = simulate_portal(scenario, trace)
     if scenario.backoffice is None:
         return records
     return with_offices(records, trace, scenario, simulate_offices)
-
-
-def is_without_portal(scenario: Scenario) -> bool:
-    """Say whether offices get their dossiers straight from the demand: no portal is simulated."""
-    return scenario.backoffice is not None and scenario.backoffice.fed_by == "demand"
 
 
 def offices_alone(

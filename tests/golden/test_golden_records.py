@@ -165,7 +165,7 @@ def rows_of(table):
 def _text(value):
     """Write a number to 12 digits, an unknown one as nothing."""
     if not isinstance(value, float):
-        return str(value)
+        return "" if value is None else str(value)
     return "" if value != value else f"{value:.12g}"
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sim.backoffice.office import simulate_offices as simpy_offices
 
 from sim.backoffice.filings import ORIGINS, Filings
-from sim.backoffice.office import simulate_offices as simpy_offices
 from sim.backoffice.plan import Plan, Procedures, Shifts
 from sim.backoffice.workflow import State
 from sim.calendars import OfficeCalendar, WorkingTime
@@ -105,8 +105,8 @@ class Case:
         def column(name: str, kind: Any) -> Any:
             return np.array([row[name] for row in rows], dtype=kind)
 
-        kinds = {f: np.int32 for f in ("procedure", "reception", "office")}
-        kinds |= {f: np.int8 for f in ("filing", "state", "origin")}
+        kinds = dict.fromkeys(("procedure", "reception", "office"), np.int32)
+        kinds |= dict.fromkeys(("filing", "state", "origin"), np.int8)
         kinds |= {"key": np.uint64}
         times = ("arrival_s", "submitted_s", "received_s", "due_s")
         numbers = np.arange(len(rows), dtype=np.int32)
@@ -271,7 +271,9 @@ def dossiers(draw: st.DrawFn, spec: dict, n_offices: int, n_procedures: int) -> 
 @st.composite
 def cases(draw: st.DrawFn, families: tuple[str, ...] = FAMILIES, most: int = 25) -> Case:
     start = draw(
-        st.sampled_from(["2024-11-25T08:00", "2024-11-25T00:00", "2024-11-29T16:30", "2024-11-30T12:00"])
+        st.sampled_from(
+            ["2024-11-25T08:00", "2024-11-25T00:00", "2024-11-29T16:30", "2024-11-30T12:00"]
+        )
     )
     end_s = draw(st.sampled_from([3, 1, 8])) * DAY_S + draw(st.sampled_from([0.0, 5000.0]))
     spec = draw(specs(start, families))

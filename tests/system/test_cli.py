@@ -194,6 +194,28 @@ def test_a_trace_is_saved_for_others_to_replay(tmp_path: Path) -> None:
     }
 
 
+def test_offices_without_a_portal_have_no_trace(tmp_path: Path, city_dict) -> None:
+    without = {"fed_by": "demand", "officer_journey": None}
+    (tmp_path / "offices.yaml").write_text(json.dumps(city_dict(offices=without)))
+    done = hoso("trace", "offices.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no sessions to draw" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_portal_and_offices_run_and_compare(tmp_path: Path, city_dict, engine: str) -> None:
+    for name, offices in {"idle": {"officer_journey": None}, "busy": {}}.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(city_dict(name=name, offices=offices)))
+        done = hoso("run", f"{name}.yaml", "--engine", engine, "--replications", "2", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / runs(tmp_path)[0] / "manifest.json").read_text())
+    assert set(manifest["notes"]) == {"0", "1"}
+    done = hoso("compare", "idle", "busy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "all.response_s" in done.stdout
+
+
 def test_imports_say_what_was_refused(tmp_path: Path) -> None:
     rows = "".join(f"2024-01-04,{hour},{10 + hour}\n" for hour in range(24))
     (tmp_path / "visits.csv").write_text(

@@ -415,6 +415,18 @@ def test_what_cannot_be_done_is_refused_before_anything_is_sent(
     assert words in done.output
 
 
+def test_a_scenario_without_a_portal_is_refused_before_one_is_started(
+    place: Path, city_dict, monkeypatch
+) -> None:
+    monkeypatch.chdir(place)
+    without = {"fed_by": "demand", "officer_journey": None}
+    (place / "offices.yaml").write_text(json.dumps(city_dict(offices=without)))
+    done = CliRunner().invoke(load, ["offices.yaml"])
+    assert done.exit_code == USAGE_WRONG
+    assert "no sessions to load a portal with" in done.output
+    assert "starting" not in done.output
+
+
 def test_help_shows_how_it_is_called() -> None:
     done = CliRunner().invoke(load, ["--help"])
     assert done.exit_code == 0

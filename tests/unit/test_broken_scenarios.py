@@ -237,9 +237,8 @@ BROKEN_OFFICES: list[tuple[str, object, str]] = [
     (
         TEAMS + "heads.officers_per_office",
         0.8,
-        "nobody can approve dossiers filed online or handed"
-        " in at the counter; add the task or the domain to a team, or give every office an officer of "
-        "heads who is there",
+        "nobody can approve dossiers filed online or handed in at the counter; add the task or "
+        "the domain to a team, or give every office an officer of heads who is there",
     ),
     (TEAMS + "desk.leave_share", 1, "nobody can receive dossiers"),
     # Times that do not fit.

@@ -9,12 +9,14 @@ import yaml
 
 from sim.calendars import OfficeCalendar, WorkingTime, law
 from sim.scenario.backoffice import Law
+from sim.scenario.loader import load_scenario
 
 H = 3600.0
 DAY = 86400.0
 CUT_OFF = 15 * H
 
-CALENDARS = Path(__file__).parents[2] / "scenarios" / "calendars"
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+CALENDARS = SCENARIOS / "calendars"
 LAW_FILE = CALENDARS / "law-one-stop.yaml"
 
 at = dt.datetime.fromisoformat
@@ -158,3 +160,30 @@ def test_every_term_of_the_law_has_an_origin():
     assert {term for _, term in commented} == set(Law.model_fields)
     for comment, term in commented:
         assert "source:" in comment or "assumption:" in comment, term
+
+
+CHILD = f"""
+extends: [{SCENARIOS}/peak-hour.yaml, {LAW_FILE}]
+backoffice:
+  offices:
+    wards:
+      count: 2
+      teams:
+        desk: {{officers_per_office: 2, does: [receive, assign, examine, approve, sign, release]}}
+  law: {{supplements_max: 2}}
+  workflow:
+    work: {{receive: 5 min, assign: 1 min, examine: 20 min, approve: 5 min, sign: 1 min,
+      release: 2 min}}
+    citizen_answer: 2 days
+    citizen_limit_s: 30 days
+    agency_answer: 8 h
+"""
+
+
+def test_a_scenario_extends_the_law_and_states_its_differences(tmp_path):
+    file = tmp_path / "child.yaml"
+    file.write_text(CHILD, encoding="utf-8")
+    offices = load_scenario(file).backoffice
+    assert offices is not None
+    assert (offices.law.supplements_max, offices.law.clock) == (2, "restart")
+    assert offices.law.supplement_notice_h == 24.0

@@ -36,7 +36,7 @@ def compile_kernel(tell: Callable[[str], None] | None = None) -> None:
 def simulate_offices(plan: "Plan", filings: "Filings", scenario: "Scenario") -> "OfficeRun":
     """Simulate the offices of one replication; as ``sim.backoffice.office.simulate_offices``.
 
-    Beside plan and filings, memory holds about 320 bytes for each dossier and 33 for each task.
+    Beside plan and filings, memory holds about 260 bytes for each dossier and 33 for each task.
 
     Parameters
     ----------

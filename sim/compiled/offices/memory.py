@@ -1,6 +1,6 @@
 """The memory of one run of the offices: the world and its arrays, which grow when it is wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from sim.compiled.structs import Struct, dtype_of
 
 _LINE = 64
 """Bytes of a line of the processor's cache."""
+_BLOCK = 4096
+"""Dossiers laid out, or read, at a time."""
 _FEW = 64
 """Rows that an array which grows has at first."""
 _VISITS_PER_DOSSIER = 8
@@ -103,14 +105,18 @@ class Memory:
         for name in TIMES:
             self._place(name, np.full(n, np.nan))
         self._arrays["received_s"][:] = filings.received_s
-        dossiers = self._place("dossiers", _in_lines(structs.Dossier, n))
-        for name in ("key", "reception", "office", "procedure", "filing", "state"):
-            dossiers[name] = getattr(filings, name)
         is_before = np.isin(filings.state, _BEFORE_ACCEPTANCE)
-        dossiers["is_accepted"] = ~is_before
         np.copyto(self._arrays["accepted_s"], filings.received_s, where=~is_before)
         self._arrays["reception_due_s"] = reception_due_s(plan, filings, is_before)
-        dossiers["due_s"] = np.where(is_before, self._arrays["reception_due_s"], filings.due_s)
+        names = ("key", "reception", "office", "procedure", "filing", "state")
+        columns = {name: getattr(filings, name) for name in names}
+        columns["is_accepted"] = ~is_before
+        columns["due_s"] = np.where(is_before, self._arrays["reception_due_s"], filings.due_s)
+        dossiers = self._place("dossiers", _in_lines(structs.Dossier, n))
+        for part in blocks(n):
+            own = dossiers[part]
+            for name, column in columns.items():
+                own[name] = column[part]
 
     def _place(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         """Let an array be one of the world's."""
@@ -132,8 +138,6 @@ class Memory:
         self["most_visits"] = wanted + 2 * self["most_at_once"]
         for name, kind in VISIT_COLUMNS.items():
             self._grow(f"visit_{name}", np.dtype(kind), self["n_visits"], self["most_visits"])
-            if name == "ended_s":
-                self._arrays["visit_ended_s"][self["n_visits"] :] = np.nan
 
     def _add_rows(self) -> None:
         old = len(self._arrays.get("rows", ()))
@@ -151,6 +155,12 @@ class Memory:
         if used:
             grown[:used] = self._arrays[name][:used]
         self._place(name, grown)
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield so few rows after the other that the processor's cache holds them."""
+    for start in range(0, n, _BLOCK):
+        yield slice(start, min(start + _BLOCK, n))
 
 
 def reception_due_s(

@@ -11,8 +11,9 @@ from sim.backoffice.plan import Plan
 from sim.backoffice.workflow import State
 from sim.compiled.library import Kernel
 from sim.compiled.offices.kernel import constants as codes
-from sim.compiled.offices.memory import TIMES, VISIT_COLUMNS, Memory
+from sim.compiled.offices.memory import VISIT_COLUMNS, Memory, blocks
 from sim.compiled.offices.tables import Built, interval_ends, tables_of
+from sim.compiled.stations import Table
 from sim.scenario.scenario import Scenario
 
 
@@ -45,25 +46,33 @@ def _refuse(memory: Memory, plan: Plan) -> None:
 
 def _cases(memory: Memory) -> Cases:
     dossiers = memory.table("dossiers")
-    waited, visits = dossiers["waited"], dossiers["visits"].astype(np.int32)
-    times: dict[str, NDArray[Any]] = {
-        name: memory.table(name) for name in TIMES if name != "accepted_s"
+    columns = {
+        name: np.empty(len(dossiers), column.dtype)
+        for name, column in _columns(dossiers[:0]).items()
     }
-    asked = (State.SUPPLEMENTING_AT_RECEPTION, State.SUPPLEMENTING)
-    return Cases(
-        state=dossiers["state"].astype(np.int8),
-        reception_due_s=memory.table("reception_due_s"),
-        due_s=np.where(dossiers["is_accepted"] == 1, dossiers["due_s"], np.nan),
-        waiting_officer_s=waited[:, codes.OFFICER].copy(),
-        working_s=waited[:, codes.IN_HAND].copy(),
-        waiting_citizen_s=waited[:, codes.CITIZEN].copy(),
-        waiting_agency_s=waited[:, codes.AGENCY].copy(),
-        waiting_system_s=waited[:, codes.SYSTEM].copy(),
-        supplements=visits[:, asked].sum(axis=1, dtype=np.int32),
-        notice_late=dossiers["notes"] & codes.LATE_NOTICE > 0,
-        apologised=dossiers["notes"] & codes.APOLOGISED > 0,
-        **times,
-    )
+    for part in blocks(len(dossiers)):
+        for name, column in _columns(dossiers[part]).items():
+            columns[name][part] = column
+    for name in ("synced_s", "reception_due_s", "received_s", "decided_s", "closed_s"):
+        columns[name] = memory.table(name)
+    return Cases(**columns)
+
+
+def _columns(dossiers: Table) -> dict[str, NDArray[Any]]:
+    """Return what dossiers say of themselves, under the names of its columns."""
+    waited, visits = dossiers["waited"], dossiers["visits"].astype(np.int32)
+    return {
+        "state": dossiers["state"].astype(np.int8),
+        "due_s": np.where(dossiers["is_accepted"] == 1, dossiers["due_s"], np.nan),
+        "waiting_officer_s": waited[:, codes.OFFICER],
+        "working_s": waited[:, codes.IN_HAND],
+        "waiting_citizen_s": waited[:, codes.CITIZEN],
+        "waiting_agency_s": waited[:, codes.AGENCY],
+        "waiting_system_s": waited[:, codes.SYSTEM],
+        "supplements": visits[:, State.SUPPLEMENTING_AT_RECEPTION] + visits[:, State.SUPPLEMENTING],
+        "notice_late": dossiers["notes"] & codes.LATE_NOTICE > 0,
+        "apologised": dossiers["notes"] & codes.APOLOGISED > 0,
+    }
 
 
 def _levels(memory: Memory, built: Built, plan: Plan) -> list[StationLevels]:

@@ -91,27 +91,27 @@ class _Builder:
         plan = self._plan
         ends_s = interval_ends(plan.end_s, plan.spec.level_interval_s)
         rows: list[Row] = []
-        spans, openings, boundaries, teams_at = [], [], [], []
+        parts: dict[str, list[Table]] = {
+            "spans": [],
+            "openings": [],
+            "teams_at": [],
+            "boundaries": [],
+        }
         for number, shifts in enumerate(plan.shifts):
             teams = np.flatnonzero(plan.calendar[plan.team_office] == number).astype(np.int32)
             rows.append(
                 _calendar(shifts)
-                | _run("span", spans, _spans(shifts))
-                | _run("opening", openings, _openings(shifts))
-                | _run("team", teams_at, _column(structs.Cell, teams))
-                | _run("boundary", boundaries, _boundaries(shifts, ends_s))
+                | _run("span", parts["spans"], _spans(shifts))
+                | _run("opening", parts["openings"], _openings(shifts))
+                | _run("team", parts["teams_at"], _column(structs.Cell, teams))
+                | _run("boundary", parts["boundaries"], _boundaries(shifts, ends_s))
             )
         for row in rows:
             row["n_spans"] = row.pop("stop_span") - row["first_span"]
             row["next_opening"] = row.pop("first_opening")
             del row["stop_boundary"]
-        self.tables |= {
-            "calendars": table(structs.Calendar, rows),
-            "spans": np.concatenate(spans),
-            "openings": np.concatenate(openings),
-            "teams_at": np.concatenate(teams_at),
-            "boundaries": np.concatenate(boundaries),
-        }
+        self.tables |= {name: np.concatenate(tables) for name, tables in parts.items()}
+        self.tables["calendars"] = table(structs.Calendar, rows)
         interval_s = plan.spec.level_interval_s
         self.numbers |= {
             "n_calendars": len(rows),

@@ -24,7 +24,7 @@ _HOUR_S = 3600.0
 @kernel
 def visit_of(dossier: Dossier) -> int:
     """Return how often a dossier was in its present state before."""
-    return dossier.visits[dossier.state] - 1
+    return int(dossier.visits[dossier.state]) - 1
 
 
 @kernel

@@ -210,4 +210,4 @@ def _may_ask_papers(w: World, dossier: Dossier) -> bool:
 @kernel
 def supplements_of(dossier: Dossier) -> int:
     """Return how often papers were asked for."""
-    return dossier.visits[SUPPLEMENTING_AT_RECEPTION] + dossier.visits[SUPPLEMENTING]
+    return int(dossier.visits[SUPPLEMENTING_AT_RECEPTION]) + int(dossier.visits[SUPPLEMENTING])

@@ -1,5 +1,7 @@
 """Teams: one queue, and as many servers as officers are present."""
 
+import math
+
 from sim.compiled.jit import kernel
 from sim.compiled.offices.kernel.clock import add_now, is_open, worked, worked_now
 from sim.compiled.offices.kernel.constants import IN_HAND, NONE, OFFICER, TASK_DONE, WORKING
@@ -120,7 +122,8 @@ def _put_back(w: World, team: Team, number: int) -> None:
     dossier = dossier_of(w, number)
     begun_s, dossier.since = dossier.since, w.now
     dossier.stamp = NONE
-    dossier.work_s -= worked_now(w, team.calendar) - worked(w, team.calendar, begun_s)
+    done_s = worked_now(w, team.calendar) - worked(w, team.calendar, begun_s)
+    dossier.work_s = max(dossier.work_s - done_s, 0.0)
     dossier.waited[IN_HAND] += w.now - begun_s
     take_back(w, team, number)
     team.at_work -= 1
@@ -142,3 +145,4 @@ def _note_visit(w: World, dossier: Dossier, number: int) -> None:
     visit_team_of(w, at).value = dossier.team
     visit_ready_s_of(w, at).value = dossier.since
     visit_started_s_of(w, at).value = w.now
+    visit_ended_s_of(w, at).value = math.nan

@@ -9,7 +9,7 @@ import numpy as np
 from sim.demand.imports.event_log.week import WorkedWeek
 from sim.demand.imports.event_log.work import MIN_TIMED, ActivityFacts, WorkFacts
 from sim.demand.imports.tables import ImportFileError
-from sim.scenario.backoffice import OfficeHours, OpenSpan, Rules, Task, Workflow
+from sim.scenario.backoffice import OfficeHours, OpenSpan, Rules, Task
 from sim.scenario.base import Distribution
 
 _TASKS: tuple[Task, ...] = get_args(Task)
@@ -163,8 +163,6 @@ def _repeat(source: str, tasks: Mapping[str, Sequence[ActivityFacts]]) -> list[s
     if not repeats.sum():
         return []
     ratio = float(np.average([one.repeat_work_ratio for one in told], weights=repeats))
-    field = Workflow.model_fields["repeat_factor"]
-    assert field is not None
     return [f"    repeat_factor: {ratio:.3f}  # source: {source}, n = {int(repeats.sum()):,}"]
 
 
@@ -178,7 +176,7 @@ def _offices(source: str, week: WorkedWeek, group: str | None, n_events: int) ->
     edges = np.flatnonzero(np.diff(np.concatenate(([False], common, [False])))).tolist()
     spans = [(first, min(last, 23.98)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
     hours = OfficeHours(
-        spans=tuple(OpenSpan(opens=_clock(first), closes=_clock(last)) for first, last in spans),  # type: ignore[arg-type]
+        spans=tuple(OpenSpan(opens=_clock(first), closes=_clock(last)) for first, last in spans),
         weekdays=tuple(weekdays),
     )
     listed = ", ".join(

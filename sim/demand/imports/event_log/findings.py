@@ -42,7 +42,7 @@ def row_text(row: Row, value: float) -> str:
 def _fit(found: HoldOut) -> str:
     covered = sum(row.is_covered for row in found.rows)
     days = found.choice.half_life_days
-    memory = "all earlier cases alike" if np.isinf(days) else f"cases {days:g} days old half"
+    memory = "all alike" if np.isinf(days) else f"one {days:g} days old half as much as a new one"
     text = (
         f"{covered} of {len(found.rows)} predictions hold what happened. Fitted to "
         f"{found.n_before:,} cases before {day_text(found.split_s)}, counting {memory}; judged on "
@@ -81,13 +81,13 @@ def _miss(row: Row, phases: Sequence[Phase]) -> str:
     )
     is_from_start = any(phase.name == row.phase and phase.from_what == START for phase in phases)
     lately = row_text(row, row.lately.value)
-    if row.fits_lately:
-        return text + f"The model does hold the cases it learned from ({lately}): they changed."
     if is_from_start:
         return text + (
-            f"The cases it learned from show {lately}, but those still waiting at the split are "
-            "missing there, so they tell too little of long waits."
+            f"The cases it learned from show {lately}; of those still waiting at the split only "
+            "lower bounds are known, so long waits are told poorly."
         )
+    if row.fits_lately:
+        return text + f"The model does hold the cases it learned from ({lately}): they changed."
     return text + (
         f"The model does not hold the cases it learned from either ({lately}): it is too simple "
         "for this."

@@ -248,7 +248,7 @@ def hold_out(
         end_s,
         within_s,
     )
-    summaries, drawn_tables = drawn.all(replications, seed, progress)
+    periods = drawn.all(replications, seed, progress)
     luck = stream(seed, 0, "event_log.bootstrap")
     return HoldOut(
         split_s,
@@ -260,10 +260,10 @@ def hold_out(
         model,
         choice,
         (
-            *_rows(phases, within_s / HOUR_S, summaries, tables, luck),
-            _day_row(drawn, later, luck, replications),
+            *_rows(phases, within_s / HOUR_S, periods.summaries, tables, luck),
+            _day_row(drawn, periods.per_day, later, luck),
         ),
-        _samples(phases, drawn_tables, tables, luck),
+        _samples(phases, periods.tables, tables, luck),
         {
             phase.name: _course(
                 j, within_s / HOUR_S, ((known.log, tables.before), (later, tables.later))
@@ -309,6 +309,15 @@ class _Tables:
 
 
 @dataclass(frozen=True, slots=True)
+class _Periods:
+    """Drawn periods: their summaries, cases, and cases a business day."""
+
+    summaries: NDArray[np.float64]
+    tables: list[CaseTable]
+    per_day: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class _Drawn:
     """Draws the period after the split."""
 
@@ -323,15 +332,13 @@ class _Drawn:
     end_s: float
     within_s: float
 
-    def all(
-        self, replications: int, seed: int, progress: Progress | None
-    ) -> tuple[NDArray[np.float64], list[CaseTable]]:
-        """Return the summaries, shape (replications, n), and the cases of each replication."""
+    def all(self, replications: int, seed: int, progress: Progress | None) -> "_Periods":
+        """Draw the period so many times; cases without an event by its end are unknown."""
         log = self.lessons.log
         # Cases of one week are handled together: weeks are resampled, not cases.
         _, week = np.unique(log.arrival_s() // (7 * DAY_S), return_inverse=True)
         n_weeks = int(week.max()) + 1
-        tables, summaries = [], []
+        tables, summaries, per_day = [], [], []
         for i in range(replications):
             luck = stream(seed, i, "event_log.hold_out")
             times = np.bincount(luck.integers(0, n_weeks, n_weeks), minlength=n_weeks)[week]
@@ -341,10 +348,12 @@ class _Drawn:
             events = draw_cases(model, start_s, channel, self.end_s, luck)
             table = case_table(events, self.phases, self.model.activities, self.week)
             tables.append(table)
+            known_s = start_s[np.unique(events.case)]
+            per_day.append(_business(known_s, self.split_s, self.end_s).mean())
             summaries.append(summary(table, self.within_s / HOUR_S))
             if progress is not None:
                 progress(i + 1, replications, "periods drawn")
-        return np.array(summaries), tables
+        return _Periods(np.array(summaries), tables, np.array(per_day))
 
     def arrivals(self, luck: np.random.Generator) -> NDArray[np.float64]:
         """Draw when cases begin: weekday means of resampled weeks, times a gamma day effect."""
@@ -427,21 +436,23 @@ def quantities(phases: Sequence[Phase], within_h: float) -> list[tuple[str, str]
     return [*names, ("all", "events a case"), ("all", "share that repeats a step")]
 
 
-def _day_row(drawn: _Drawn, later: EventLog, luck: np.random.Generator, times: int) -> Row:
-    """Return the row of cases a business day; cases without an event by the end are unknown."""
+def _day_row(
+    drawn: _Drawn, predicted: NDArray[np.float64], later: EventLog, luck: np.random.Generator
+) -> Row:
+    """Return the row of cases a business day."""
+    times = len(predicted)
     known = drawn.lessons.log
     span = (drawn.split_s, drawn.end_s)
     real = _business(later.arrival_s(), *span)
     earlier_s = np.concatenate((known.arrival_s(), drawn.unmet_start_s))
     fitted = _business(earlier_s, float(earlier_s.min()), drawn.split_s)
-    predicted = [_business(drawn.arrivals(luck), *span).mean() for _ in range(times)]
     samples = [real[luck.integers(0, len(real), len(real))].mean() for _ in range(times)]
     repeated = [fitted[two_stage(len(fitted), len(real), luck)].mean() for _ in range(times)]
     before = Interval.of(np.array(repeated), float(fitted.mean()))
     return Row(
         "all",
         "cases a business day",
-        Interval.of(np.array(predicted)),
+        Interval.of(predicted),
         Interval.of(np.array(samples), float(real.mean())),
         before,
         before,

@@ -134,7 +134,21 @@ def import_event_log(
     origin = f"{path.name}, {len(log.cases):,} cases, {len(log.case):,} events, {arrivals.period}"
     hours = {name: arrivals.hour_shape, "staff": arrivals.staff_hour_shape}
     override = override_yaml(origin, hours, arrivals.weekday_shape, arrivals.day_effect_cv)
+    n_of = {name: len(log.cases), "staff": len(log.case), "weekdays": len(log.cases)}
+    override = _sourced(override, path.name, n_of | {"day_effect_cv": n_business_days})
     return EventLogImport(log, arrivals, override, report)
+
+
+def _sourced(override: str, source: str, n_of: Mapping[str, int]) -> str:
+    """Say beside each value where it comes from."""
+    lines = []
+    for line in override.splitlines():
+        n = n_of.get(line.partition(":")[0].strip())
+        if n is not None and line.startswith(" "):
+            value, _, note = line.partition("  # ")
+            line = f"{value}  # source: {source}, n = {n:,}" + (f"; {note}" if note else "")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def _nothing_taken(path: Path, builder: LogBuilder) -> str:

@@ -183,8 +183,11 @@ def learn_week(at_s: NDArray[np.float64], case: NDArray[np.int32]) -> WorkedWeek
     worked = days_worked[:, np.newaxis] & hours_worked
     if len(at_s) >= MIN_EVENTS_OF_THE_CELLS:
         worked = _not_rare(counts.ravel()).reshape(7, 24)
-    days = np.unique(np.stack([at_s // DAY_S, case.astype(np.float64)]), axis=1)[0]
-    free = _free_days(days.astype(np.int64), np.logical_or.reduce(worked, axis=1))
+    day = (at_s // DAY_S).astype(np.int64)
+    first = int(day.min())
+    span = int(day.max()) - first + 1
+    once = np.unique(case.astype(np.int64) * span + (day - first))
+    free = _free_days(first + once % span, np.logical_or.reduce(worked, axis=1))
     return WorkedWeek(tuple(worked.ravel().tolist()), free)
 
 

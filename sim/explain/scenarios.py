@@ -1,21 +1,19 @@
-"""What a scenario means before anything runs, and what a run answered: text for the terminal."""
+"""What a scenario means before anything runs: demand, loads, bottleneck, offices, cost."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sim.analytic import Prediction, StationLoad, predict
 from sim.analytic.prediction import NOTE
 from sim.demand.catalogue import Catalogue, catalogue_of
-from sim.metrics.targets import Answer, TargetResult, judge_all
-from sim.report.verdict import SYMBOLS, headline
+from sim.explain.layout import empty_table, heading, plain
+from sim.explain.offices import office_parts
 from sim.report.wording import (
     NONE,
     bit_rate,
     bound,
     clock,
     duration,
-    interval,
-    metric_value,
     money,
     number,
     plural,
@@ -25,13 +23,11 @@ from sim.report.wording import (
     window,
     words,
 )
-from sim.results import Run
 from sim.scenario.run import Fault
 from sim.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 MONTHS_PER_YEAR = 12
 
@@ -40,7 +36,6 @@ _BUSY = 0.6
 _TIGHT = 0.8
 _NO_WAIT_S = 1e-4
 """Mean waits shorter than this are not worth a number."""
-_ANSWER_STYLES: dict[Answer, str] = {"met": "green", "missed": "red", "cannot_tell": "yellow"}
 
 
 def explain(scenario: Scenario, catalogue: Catalogue | None = None) -> "RenderableType":
@@ -62,85 +57,52 @@ def explain(scenario: Scenario, catalogue: Catalogue | None = None) -> "Renderab
     ------
     DemandError
         When some journey never ends.
+    ScenarioError
+        When no office decides some procedure, or nobody does some task.
     """
     from rich.console import Group
 
     procedures = catalogue_of(scenario) if catalogue is None else catalogue
-    prediction = predict(scenario, procedures)
+    prediction = predict(scenario, procedures) if scenario.has_portal else None
     parts = [
         *_question(scenario),
-        *_demand(scenario, prediction),
+        *(_demand(scenario, prediction) if prediction else ()),
         *_catalogue(scenario, procedures),
-        *_stations(scenario, prediction),
-        *_endpoints(scenario, prediction),
-        *_jobs(prediction),
-        *_cost(scenario),
+        *(_portal(scenario, prediction) if prediction else ()),
+        *office_parts(scenario, procedures),
+        *(_cost(scenario) if prediction else ()),
         *_faults(scenario),
         *_targets(scenario),
-        _plain(f"\n{NOTE}", "dim"),
+        *([plain(f"\n{NOTE}", "dim")] if prediction else ()),
     ]
     return Group(*parts)
 
 
-def answer(run: Run) -> "RenderableType":
-    """Say what a run answered: one sentence, the verdict on each target, and what to mind."""
-    from rich.console import Group
-    from rich.text import Text
-
-    results = judge_all(run, run.scenario)
-    head = headline(results, run.manifest.trust)
-    sentence = Text(head.text, f"bold {_ANSWER_STYLES[head.answer]}")
-    parts: list[RenderableType] = [sentence, target_table(results)] if results else [sentence]
-    return Group(*parts, *(_plain(text, "yellow") for text in _to_mind(run, results)))
-
-
-def target_table(results: Iterable[TargetResult]) -> "RenderableType":
-    """Return the verdict on each target as a table: value, interval, what is wanted."""
-    from rich.text import Text
-
-    table = _table("<", "<metric", ">value", ">interval", "<wanted")
-    for result in results:
-        verdict = result.verdict
-        table.add_row(
-            Text(SYMBOLS[verdict.answer], _ANSWER_STYLES[verdict.answer]),
-            result.target.metric,
-            metric_value(result.target.metric, result.estimate.value),
-            interval(result.estimate),
-            bound(result.target).replace("at most", "≤").replace("at least", "≥"),
-        )
-    return table
-
-
-def _to_mind(run: Run, results: Iterable[TargetResult]) -> Iterator[str]:
-    """Yield why a target is undecided, regimes that were not averaged, and broken records."""
-    for result in results:
-        if result.verdict.answer == "cannot_tell":
-            yield f"{result.target.metric}: {result.verdict.reason}"
-    for key, text in (("regimes", "Two regimes"), ("conservation", "The records are broken")):
-        found = run.summary.get(key)
-        if isinstance(found, list):
-            yield from (f"{text}: {sentence}" for sentence in found)
+def _portal(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableType"]:
+    yield from _stations(scenario, prediction)
+    yield from _endpoints(scenario, prediction)
+    yield from _jobs(prediction)
 
 
 def _question(scenario: Scenario) -> Iterable["RenderableType"]:
     city = scenario.city
     inhabitants = f" ({city.population:,} inhabitants)" if city.population else ""
-    yield _plain(scenario.title or scenario.name, "bold")
+    yield plain(scenario.title or scenario.name, "bold")
     if scenario.description:
-        yield _plain(scenario.description.strip())
-    yield _plain(f"{city.name}{inhabitants}, {topology(scenario)}.")
-    yield _plain(f"{window(scenario)}.")
+        yield plain(scenario.description.strip())
+    yield plain(f"{city.name}{inhabitants}, {topology(scenario)}.")
+    yield plain(f"{window(scenario)}.")
 
 
 def _demand(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableType"]:
-    yield _heading("Demand")
-    yield _plain(
+    yield heading("Demand")
+    yield plain(
         f"{number(prediction.dossiers)} dossiers, {number(prediction.sessions)} sessions and "
         f"{number(prediction.requests)} requests are expected in the window "
         f"(of {number(scenario.demand.dossiers_per_year)} dossiers a year, "
         f"{share(scenario.demand.online_share)} online)."
     )
-    table = _table(
+    table = empty_table(
         "journey",
         ">sessions/s, mean",
         f">at {clock(scenario, prediction.peak_from_s)}",
@@ -163,7 +125,7 @@ def _demand(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableT
     yield table
     for event in scenario.demand.events:
         whom = ", ".join(words(name) for name in event.journeys) or "all journeys"
-        yield _plain(
+        yield plain(
             f"Event: {words(event.kind)} of {whom}, up to {number(event.factor)} times, "
             f"{clock(scenario, event.from_s)} to {clock(scenario, event.to_s)}."
         )
@@ -174,15 +136,15 @@ def _catalogue(scenario: Scenario, procedures: Catalogue) -> Iterable["Renderabl
     n_full = procedures.online_level.count("full")
     n_active = int((procedures.weight > 0).sum())
     n_domains = len(set(procedures.domain))
-    yield _heading("Catalogue")
-    yield _plain(
+    yield heading("Catalogue")
+    yield plain(
         f"{plural(n, 'procedure')} in {plural(n_domains, 'domain')}; {n_integrated:,} offered "
         f"online ({share(n_integrated / n)}), {n_full:,} from end to end; {n_active:,} carry the "
         "online load."
     )
     if scenario.shared_data is not None:
         data = scenario.shared_data
-        yield _plain(
+        yield plain(
             f"Shared-data platform: {data.data_sets:,} data sets, {data.fields:,} fields, "
             f"{data.records:,} records."
         )
@@ -191,8 +153,8 @@ def _catalogue(scenario: Scenario, procedures: Catalogue) -> Iterable["Renderabl
 def _stations(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableType"]:
     from rich.text import Text
 
-    yield _heading("Stations, the most used first")
-    table = _table(
+    yield heading("Stations, the most used first")
+    table = empty_table(
         "station",
         "capacity",
         ">load, mean",
@@ -215,7 +177,7 @@ def _stations(scenario: Scenario, prediction: Prediction) -> Iterable["Renderabl
             Text(word, style),
         )
     yield table
-    yield _plain(_bottleneck(scenario, prediction), "bold")
+    yield plain(_bottleneck(scenario, prediction), "bold")
 
 
 def _bottleneck(scenario: Scenario, prediction: Prediction) -> str:
@@ -275,8 +237,8 @@ def _amount(load: StationLoad, value: float) -> str:
 
 
 def _endpoints(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableType"]:
-    yield _heading("Requests and their mean response")
-    table = _table("endpoint", "group", ">per s, peak", ">without queueing", ">with")
+    yield heading("Requests and their mean response")
+    table = empty_table("endpoint", "group", ">per s, peak", ">without queueing", ">with")
     for name, endpoint in prediction.endpoints.items():
         if endpoint.rate_peak_per_s == 0:
             continue
@@ -294,8 +256,8 @@ def _endpoints(scenario: Scenario, prediction: Prediction) -> Iterable["Renderab
 def _jobs(prediction: Prediction) -> Iterable["RenderableType"]:
     if not prediction.jobs:
         return
-    yield _heading("Background jobs, items an hour")
-    table = _table(
+    yield heading("Background jobs, items an hour")
+    table = empty_table(
         "job",
         ">arrive, mean",
         ">at most",
@@ -323,8 +285,8 @@ def _cost(scenario: Scenario) -> Iterable["RenderableType"]:
     cores = sum(tier.servers * tier.cores for tier in scenario.portal.tiers.values())
     per_month = cores * scenario.budget.core_vnd_per_month
     part = per_month * MONTHS_PER_YEAR / scenario.budget.total_vnd_per_year
-    yield _heading("Cost")
-    yield _plain(
+    yield heading("Cost")
+    yield plain(
         f"{plural(cores, 'core')}: {money(per_month)} a month, {share(part)} of the yearly "
         f"{money(scenario.budget.total_vnd_per_year)} for "
         f"{plural(scenario.budget.projects, 'project')}."
@@ -334,10 +296,10 @@ def _cost(scenario: Scenario) -> Iterable["RenderableType"]:
 def _faults(scenario: Scenario) -> Iterable["RenderableType"]:
     if not scenario.faults:
         return
-    yield _heading("Faults")
+    yield heading("Faults")
     for fault in scenario.faults:
         when = f"{clock(scenario, fault.from_s)} to {clock(scenario, fault.to_s)}"
-        yield _plain(f"{when}: {_happening(fault)}.")
+        yield plain(f"{when}: {_happening(fault)}.")
 
 
 def _happening(fault: Fault) -> str:
@@ -353,32 +315,8 @@ def _happening(fault: Fault) -> str:
 def _targets(scenario: Scenario) -> Iterable["RenderableType"]:
     if not scenario.targets:
         return
-    yield _heading("Targets")
-    table = _table("metric", "wanted")
+    yield heading("Targets")
+    table = empty_table("metric", "wanted")
     for target in scenario.targets:
         table.add_row(target.metric, bound(target))
     yield table
-
-
-def _table(*columns: str) -> "Table":
-    """Return an empty table; columns marked ``>`` (set right) and ``<`` are not wrapped."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        if column.startswith(">"):
-            table.add_column(column[1:], justify="right", no_wrap=True)
-        else:
-            table.add_column(column.removeprefix("<"), no_wrap=column.startswith("<"))
-    return table
-
-
-def _heading(text: str) -> "RenderableType":
-    return _plain(f"\n{text}", "bold cyan")
-
-
-def _plain(text: str, style: str = "") -> "RenderableType":
-    """Return text as it stands: a scenario's brackets are no markup."""
-    from rich.text import Text
-
-    return Text(text, style)
