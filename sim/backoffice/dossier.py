@@ -1,9 +1,13 @@
 """A dossier on its way: what changes of it while it is open."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 from simpy import Event
 
+from sim.backoffice.decisions import Examination
+from sim.backoffice.filings import Filings
+from sim.backoffice.plan import Plan
 from sim.backoffice.workflow import STATES, State
 
 SYSTEM, OFFICER, CITIZEN, AGENCY, WORKING = range(5)
@@ -21,6 +25,9 @@ NOT_BEGUN = -1
 """Its task has no row among the visits yet."""
 
 
+_ORDINARY = Examination(1.0, 0.0, 0.0, 0.0)
+
+
 class Dossier:
     """One open dossier.
 
@@ -34,6 +41,8 @@ class Dossier:
         Indices in the plan.
     filing : int
         0 online, 1 at the counter.
+    examination : Examination
+        How its domain's dossiers are examined.
     state : State
         Where it stands.
     visits : list of int, by state
@@ -67,6 +76,7 @@ class Dossier:
         "apologised",
         "changes",
         "due_s",
+        "examination",
         "filing",
         "key",
         "notice_late",
@@ -88,13 +98,12 @@ class Dossier:
         "work_s",
     )
 
-    def __init__(self, row: int, key: int, state: State, procedure: int, filing: int) -> None:
+    def __init__(self, row: int, key: int, state: State) -> None:
         self.row = row
         self.key = key
         self.state = state
-        self.procedure = procedure
-        self.filing = filing
-        self.reception = self.office = 0
+        self.procedure = self.filing = self.reception = self.office = 0
+        self.examination = _ORDINARY
         self.visits = [0] * len(State)
         self.sent_back = self.changes = 0
         self.due_s = self.accepted_s = math.nan
@@ -125,3 +134,45 @@ class Dossier:
         self.spent[self.waits] += now - self.since
         self.since = now
         self.waits = waits
+
+
+def dossiers_of(
+    plan: Plan, filings: Filings, reception_due_s: Sequence[float]
+) -> Iterator[tuple[float, Dossier]]:
+    """Yield when each dossier comes, s, and the dossier, in the order of the filings.
+
+    Parameters
+    ----------
+    plan : Plan
+        The offices.
+    filings : Filings
+        The dossiers.
+    reception_due_s : sequence of float, shape (n,)
+        Until when each is to be received, s; NaN for those beyond reception.
+    """
+    domain = plan.procedures.domain.tolist()
+    examinations = [Examination.of(plan.spec, name) for name in plan.domains]
+    states = tuple(State)
+    columns = ("key", "state", "procedure", "filing", "reception", "office")
+    # Through memoryviews: numbers of Python one by one, without lists of all.
+    rows = zip(*(getattr(filings, name).data for name in columns), strict=True)
+    times = zip(
+        filings.arrival_s.data,
+        reception_due_s,
+        filings.received_s.data,
+        filings.due_s.data,
+        strict=True,
+    )
+    for number, (row, (arrival_s, reception_s, received_s, due_s)) in enumerate(
+        zip(rows, times, strict=True)
+    ):
+        key, state, dossier_procedure, filing, reception, office = row
+        dossier = Dossier(number, key, states[state])
+        dossier.procedure, dossier.filing = dossier_procedure, filing
+        dossier.reception, dossier.office = reception, office
+        dossier.examination = examinations[domain[dossier_procedure]]
+        if math.isnan(reception_s):
+            dossier.due_s, dossier.accepted_s = due_s, received_s
+        else:
+            dossier.due_s = reception_s
+        yield arrival_s, dossier

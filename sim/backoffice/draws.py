@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.backoffice.workflow import State
+from sim.backoffice.workflow import STATES, State
 from sim.demand.variates import lognormal_parameters, variate
 from sim.scenario.backoffice import Interruptions, Workflow
 from sim.scenario.base import Distribution
@@ -41,9 +41,7 @@ def sampler(distribution: Distribution) -> Sampler:
         return lambda key, attempt, slot: mean_s
     if family == "lognormal":
         return _lognormal(mean_s, distribution.cv)
-    return lambda key, attempt, slot: variate(
-        family, mean_s, 1.0, uniform(key, attempt, slot), 0.0
-    )
+    return lambda key, attempt, slot: variate(family, mean_s, 1.0, uniform(key, attempt, slot), 0.0)
 
 
 def coin(key: int, state: State, visit: int) -> float:
@@ -92,15 +90,10 @@ class WorkOfTeam:
     length: Sampler | None = None
 
     @classmethod
-    def of(
-        cls,
-        workflow: Workflow,
-        interruptions: Interruptions | None,
-        task_of: dict[State, str],
-    ) -> "WorkOfTeam":
+    def of(cls, workflow: Workflow, interruptions: Interruptions | None) -> "WorkOfTeam":
         """Return what a team's tasks take."""
         named = {str(task): sampler(work) for task, work in workflow.work.items()}
-        work = tuple(named.get(task_of.get(state, "")) for state in State)
+        work = tuple(named.get(STATES[state].task or "") for state in State)
         if interruptions is None or interruptions.per_hour == 0.0:
             return cls(work, workflow.repeat_factor)
         length = sampler(interruptions.length)
@@ -118,11 +111,13 @@ class WorkOfTeam:
         visit : int
             How often the dossier was in that state before.
         effort : float
-            Work over the ordinary one, > 0.
+            Work of an examination over the ordinary one, > 0.
         """
         sample = self.work[state]
         assert sample is not None, f"no work is stated for {state.name}"
-        work_s = sample(key, visit, state) * effort
+        work_s = sample(key, visit, state)
+        if state == State.EXAMINING:
+            work_s *= effort
         if visit > 0:
             work_s *= self.repeat_factor
         if self.length is None:

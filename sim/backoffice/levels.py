@@ -40,7 +40,8 @@ class Intervals:
 
     def worked(self, hours: WorkingTime) -> list[float]:
         """Return W at every end, s."""
-        return hours.worked_each(np.array(self.ends_s)).tolist()
+        worked_s: list[float] = hours.worked_each(np.array(self.ends_s)).tolist()
+        return worked_s
 
 
 class Station:

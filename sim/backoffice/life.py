@@ -1,4 +1,4 @@
-"""A dossier's life: in each state it waits for somebody, then the workflow's table says what follows.
+"""A dossier's life: in each state it waits, then the workflow's table says what follows.
 
 What happens is decided without the clock (``decisions``, ``terms``, ``workflow``); here is only who
 is waited for, and for how long.
@@ -26,7 +26,7 @@ from sim.streams import uniform
 
 _TASK_NUMBER = {str(task): number for number, task in enumerate(TASKS)}
 
-_SOLE_EVENT = {state: event for state, event in TRANSITIONS}
+_SOLE_EVENT = dict(iter(TRANSITIONS))
 """The event that ends a state which only one can end; of the others it is not asked."""
 
 _ENDS_OFFICERS_TIME = frozenset(
@@ -63,7 +63,9 @@ class Workflow:
         self._terms = Terms.of(spec.law)
         self._limit_s: list[float] = plan.procedures.limit_s.tolist()
         self._has_fee: list[bool] = plan.procedures.has_fee.tolist()
-        self._hours = [plan.shifts[number].working_time for number in plan.calendar.tolist()]
+        self._hours: list[WorkingTime] = [
+            plan.shifts[number].working_time for number in plan.calendar.tolist()
+        ]
         self._team_of: list[list[list[list[int]]]] = plan.team_of.tolist()
         self._domain: list[int] = plan.procedures.domain.tolist()
         self._citizen_answer = sampler(spec.workflow.citizen_answer)
@@ -82,6 +84,8 @@ class Workflow:
 
     def live(self, dossier: Dossier) -> ProcessGenerator:
         """Lead a dossier from its first state to its end."""
+        dossier.since = self._env.now
+        self._log.open[dossier.row] = dossier
         self._enter(dossier)
         while dossier.state not in ENDS:
             event = yield self._wait_for[STATES[dossier.state].waits_for](dossier)

@@ -6,8 +6,7 @@ import numpy as np
 from simpy import Environment
 from simpy.events import ProcessGenerator
 
-from sim.backoffice.decisions import Examination
-from sim.backoffice.dossier import Dossier
+from sim.backoffice.dossier import dossiers_of
 from sim.backoffice.draws import WorkOfTeam
 from sim.backoffice.filings import Filings
 from sim.backoffice.life import Workflow
@@ -17,8 +16,7 @@ from sim.backoffice.recorder import Recorder
 from sim.backoffice.stations import Stations
 from sim.backoffice.sync import RowQueue, Stops
 from sim.backoffice.team import Team
-from sim.backoffice.terms import BEFORE_ACCEPTANCE, reception_terms
-from sim.backoffice.workflow import State
+from sim.backoffice.terms import reception_terms
 from sim.scenario.scenario import Scenario
 
 
@@ -62,7 +60,9 @@ def simulate_offices(plan: Plan, filings: Filings, scenario: Scenario) -> Office
 
 
 def _teams(env: Environment, plan: Plan, stations: Stations, log: Recorder) -> list[Team]:
-    work = [WorkOfTeam.of(plan.spec.workflow, team.interruptions) for _, _, team in plan.spec.teams()]
+    work = [
+        WorkOfTeam.of(plan.spec.workflow, team.interruptions) for _, _, team in plan.spec.teams()
+    ]
     hours = [plan.shifts[number].working_time for number in plan.calendar.tolist()]
     places = zip(plan.team_office.tolist(), plan.team_role.tolist(), strict=True)
     return [
@@ -79,9 +79,7 @@ def _teams(env: Environment, plan: Plan, stations: Stations, log: Recorder) -> l
     ]
 
 
-def _open(
-    env: Environment, plan: Plan, calendar: int, teams: Sequence[Team]
-) -> ProcessGenerator:
+def _open(env: Environment, plan: Plan, calendar: int, teams: Sequence[Team]) -> ProcessGenerator:
     """Let the officers of a calendar's offices come at every opening."""
     shifts = plan.shifts[calendar]
     numbers = np.flatnonzero(plan.calendar[plan.team_office] == calendar).tolist()
@@ -110,6 +108,8 @@ def _arrive(
     env: Environment, plan: Plan, filings: Filings, workflow: Workflow, log: Recorder
 ) -> ProcessGenerator:
     """Let every dossier begin at its time."""
-    domain = plan.procedures.domain.tolist()
-    examinations = [Examination.of(plan.spec, name) for name in plan.domains]
-    ...
+    for at_s, dossier in dossiers_of(plan, filings, log.reception_due_s):
+        delay_s = at_s - env.now
+        if delay_s > 0.0:
+            yield env.timeout(delay_s)
+        env.process(workflow.live(dossier))

@@ -38,7 +38,7 @@ class Recorder:
         n = len(filings)
         is_beyond = np.isnan(reception_due_s)
         self.open: dict[int, Dossier] = {}
-        self.reception_due_s = memoryview(reception_due_s)
+        self.reception_due_s = reception_due_s.data
         self.synced_s = _unknown(n)
         self.received_s = array("d", filings.received_s.tobytes())
         self.decided_s = _unknown(n)

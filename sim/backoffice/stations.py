@@ -37,9 +37,7 @@ class Stations:
                 hours[plan.calendar[office]],
                 worked[plan.calendar[office]],
             )
-            for office, role in zip(
-                plan.team_office.tolist(), plan.team_role.tolist(), strict=True
-            )
+            for office, role in zip(plan.team_office.tolist(), plan.team_role.tolist(), strict=True)
         ]
         self.states = [Level(self._intervals, [station]) for station in states]
         self._rows: list[RowLevel] = []

@@ -2,18 +2,18 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simpy import Environment, Event
 from simpy.events import ProcessGenerator
 
-from sim.backoffice.draws import ANSWER_SLOT, COIN_SLOT, sampler
+from sim.backoffice.draws import ANSWER_SLOT, CHANGE, COIN_SLOT, sampler
 from sim.backoffice.levels import RowLevel
 from sim.scenario.backoffice import Sync
 from sim.scenario.portal import Job
 from sim.scenario.run import Fault
-from sim.streams import uniform
+from sim.streams import child_key, uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,6 @@ class Row:
 
     Attributes
     ----------
-    key : Callable
-        Returns the key of its random numbers; few rows need it.
     since : float
         When it was first queued, s.
     sent : Event or None
@@ -61,16 +59,23 @@ class Row:
         How often it is tried again before it is given up.
     """
 
-    __slots__ = ("given_up", "key", "sent", "since", "tries", "tries_left")
+    __slots__ = ("_change", "_key", "given_up", "sent", "since", "tries", "tries_left")
 
     def __init__(
-        self, key: Callable[[], int], since: float, sent: Event | None, tries_left: int
+        self, key: int, change: int | None, since: float, sent: Event | None, tries_left: int
     ) -> None:
-        self.key = key
+        self._key = key
+        self._change = change
         self.since = since
         self.sent = sent
         self.tries = self.given_up = 0
         self.tries_left = tries_left
+
+    @property
+    def key(self) -> int:
+        """Key of its random numbers."""
+        # Found when it is asked for: few rows need one.
+        return self._key if self._change is None else child_key(self._key, CHANGE + self._change)
 
 
 class RowQueue:
@@ -88,9 +93,19 @@ class RowQueue:
         self._rows: deque[Row] = deque()
         level.head_since = lambda: self._rows[0].since if self._rows else None
 
-    def put(self, key: Callable[[], int], sent: Event | None = None) -> None:
-        """Queue a new row; ``sent`` happens when it has succeeded."""
-        self._append(Row(key, self._env.now, sent, self._job.retries))
+    def put(self, key: int, change: int | None = None, sent: Event | None = None) -> None:
+        """Queue a new row.
+
+        Parameters
+        ----------
+        key : int
+            The dossier's.
+        change : int, optional
+            Which change of the dossier it tells, from 0; absent: the dossier itself.
+        sent : Event, optional
+            Happens when the row has succeeded.
+        """
+        self._append(Row(key, change, self._env.now, sent, self._job.retries))
 
     def tick(self) -> ProcessGenerator:
         """Take a batch at every multiple of the period, unless the job is stopped."""
@@ -123,15 +138,16 @@ class RowQueue:
             self._append(row)
         else:
             row.given_up += 1
-            lies_s = self._resend(row.key(), row.given_up - 1, ANSWER_SLOT)
+            lies_s = self._resend(row.key, row.given_up - 1, ANSWER_SLOT)
             self._env.timeout(lies_s, row).callbacks.append(self._come_back)
 
     def _fails(self, row: Row) -> bool:
         share = self._error_share
-        return share > 0.0 and uniform(row.key(), row.tries - 1, COIN_SLOT) < share
+        return share > 0.0 and uniform(row.key, row.tries - 1, COIN_SLOT) < share
 
     def _come_back(self, timer: Event) -> None:
         """Queue a row again that was given up; it has all its tries."""
-        row: Row = timer.value
+        row = timer.value
+        assert isinstance(row, Row)
         row.tries_left = self._job.retries
         self._append(row)

@@ -24,7 +24,6 @@ class Team:
         number: int,
         hours: WorkingTime,
         work: WorkOfTeam,
-        efforts: tuple[tuple[float, ...], ...],
         level: Level,
         log: Recorder,
         *,
@@ -34,7 +33,6 @@ class Team:
         self._number = number
         self._hours = hours
         self._work = work
-        self._efforts = efforts
         self._level = level
         self._log = log
         self._is_due_first = is_due_first
@@ -81,9 +79,8 @@ class Team:
     def _begin(self, dossier: Dossier, now: float) -> None:
         """Begin a task, or go on with it; the level stands at now."""
         if dossier.visit == NOT_BEGUN:
-            effort = self._efforts[dossier.state][dossier.procedure]
             dossier.work_s = self._work.draw(
-                dossier.key, dossier.state, dossier.visits_before, effort
+                dossier.key, dossier.state, dossier.visits_before, dossier.examination.effort
             )
             dossier.visit = self._log.begin(dossier, self._number, now)
         dossier.spend(now, WORKING)
@@ -111,7 +108,8 @@ class Team:
 
     def _finish(self, timer: Event) -> None:
         """A task ends: its team takes the next, then the dossier goes on."""
-        dossier: Dossier = timer.value
+        dossier = timer.value
+        assert isinstance(dossier, Dossier)
         level, now = self._level, self._env.now
         self._log.end(dossier.visit, now)
         del self._in_hand[dossier]

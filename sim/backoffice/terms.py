@@ -3,12 +3,13 @@
 The terms themselves are counted by ``sim.calendars.law``; here is what of it a run needs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.backoffice.filings import Filings
+from sim.backoffice.plan import Plan
 from sim.backoffice.workflow import State
 from sim.calendars import WorkingTime, law
 from sim.scenario.backoffice import Law
@@ -95,31 +96,17 @@ class Terms:
         return hours.worked(at_s) > hours.worked(due_s) - self.apology_s
 
 
-def reception_terms(
-    hours: Sequence[WorkingTime],
-    calendar: NDArray[np.int32],
-    submitted_s: NDArray[np.float64],
-    state: NDArray[np.int8],
-    limit_s: float,
-) -> NDArray[np.float64]:
-    """Return until when each dossier is to be received, s.
+def reception_terms(plan: Plan, filings: Filings) -> NDArray[np.float64]:
+    """Return until when each dossier is to be received, s; NaN for those beyond reception.
 
-    Parameters
-    ----------
-    hours : sequence of WorkingTime
-        The calendars.
-    calendar : NDArray[int32], shape (n,)
-        Index of the receiving office's calendar.
-    submitted_s : NDArray[float64], shape (n,)
-        When each was filed, s.
-    state : NDArray[int8], shape (n,)
-        First states; NaN for dossiers beyond reception.
-    limit_s : float
-        Working time allowed, s.
+    Working time of the receiving office counts since a dossier was filed; there is no cut-off.
     """
-    due_s = np.full(len(submitted_s), np.nan)
-    is_before = np.isin(state, list(BEFORE_ACCEPTANCE))
-    for number, of_calendar in enumerate(hours):
+    due_s = np.full(len(filings), np.nan)
+    is_before = np.isin(filings.state, list(BEFORE_ACCEPTANCE))
+    calendar = plan.calendar[filings.reception]
+    limit_s = plan.spec.law.reception_limit_h * HOUR_S
+    for number, shifts in enumerate(plan.shifts):
         rows = np.flatnonzero(is_before & (calendar == number))
-        due_s[rows] = of_calendar.add_each(submitted_s[rows], np.full(len(rows), limit_s))
+        limits_s = np.full(len(rows), limit_s)
+        due_s[rows] = shifts.working_time.add_each(filings.submitted_s[rows], limits_s)
     return due_s

@@ -93,12 +93,12 @@ def simulate_in_chunks(
 ) -> None:
     """Simulate one replication whose trace memory does not hold at once; the same records.
 
-    Memory holds the sessions from the first that has not ended to the last that has been given:
-    64 bytes for each of them and 64 for each of their requests, as much again while the next are
-    loaded, beside the trace's own columns; 40 for each attempt of theirs after the first. Besides,
-    about 700 bytes for each client that is thinking or waits, each left request that is still
-    worked on and each worker, at the busiest moment; 48 for each dossier and 72 for each level and
-    interval of the whole run. Where there are offices, all their dossiers besides.
+    Memory holds the sessions given last and those that go on from before: 64 bytes for each of
+    them and 64 for each of their requests, beside the trace's own columns; 40 for each attempt of
+    theirs after the first. Besides, about 700 bytes for each client that is thinking or waits, each
+    left request that is still worked on and each worker, at the busiest moment; 48 for each dossier
+    that waits to be synchronised; 72 for each level and interval of the whole run. Where there are
+    offices, all their dossiers besides.
 
     Parameters
     ----------
@@ -110,8 +110,9 @@ def simulate_in_chunks(
         Its demand: consecutive sessions of one trace. The next is asked for when the last session
         of the one before has arrived.
     sink : callable
-        Given the next rows of each table, sorted as in the whole: requests and sessions as soon as
-        all sessions before them have ended, dossiers and levels at the end.
+        Given rows of the tables. Whenever the last session of a piece has arrived: of the sessions
+        that have ended meanwhile, in their order, some at a time, and of the dossiers that nothing
+        will change any more. In the end the levels, and all dossiers where there are offices.
 
     Raises
     ------

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim.metrics.decision766 import components
 from sim.report import office_figures as figures
 from sim.report.answers import HOUR_S, Answers
 from sim.report.office_series import MARGIN_DAYS, OfficeSeries, read_office_series
 from sim.report.page import Html, Section, details, join, paragraph, table
-from sim.report.wording import duration, plural, share, words
+from sim.report.wording import duration, number, plural, share, words
 from sim.scenario.backoffice import Backoffice
 from sim.scenario.metric_names import BACKOFFICE, DOMAIN_PREFIX, OFFICES_PREFIX, metric_groups
 
@@ -62,6 +63,7 @@ def _terms(answers: Answers, series: OfficeSeries, draw: Draw) -> Html:
                 f"most late dossiers first; blank: fewer than ten.{rest}",
             )
         )
+    parts.append(_decision_766(answers))
     domains = [name for name in metric_groups(answers.scenario) if name.startswith(DOMAIN_PREFIX)]
     return join([*parts, details("By domain", _table(answers, domains))])
 
@@ -130,6 +132,22 @@ def _terms_sentence(answers: Answers) -> str:
         cause = f", {share(by_sync)} of it by synchronisation" if np.isfinite(by_sync) else ""
         told.append(f"{share(late)} were received later than {limit} of working time{cause}.")
     return " ".join(told)
+
+
+def _decision_766(answers: Answers) -> Html:
+    """Return the components of the index that these data allow, and why not the others."""
+    on_time = answers.estimates[f"{BACKOFFICE}.on_time_share"].value
+    rows = [
+        [
+            component.name,
+            f"{component.most}",
+            "cannot tell" if component.points is None else number(component.points),
+            component.reason or "share decided in time",
+        ]
+        for component in components(on_time)
+    ]
+    columns = ("Decision 766/QĐ-TTg, component", ">points at most", ">points here", "why")
+    return table(columns, rows)
 
 
 def _limit_s(answers: Answers) -> float:

@@ -257,7 +257,11 @@ def _told(
     concerned = list(dict.fromkeys(domain for domain, _ in lacking))
     of = "" if concerned == domains else f" of {', '.join(concerned)}"
     way = _WAYS[tuple(filing for filing in FILINGS if any(f == filing for _, f in lacking))]
-    some = [name for name, team in group.teams.items() if task in team.does]
+    some = [
+        name
+        for name, team in group.teams.items()
+        if any(team.does_task(task, domain, filing) for domain, filing in lacking)
+    ]
     advised = "add the task or the domain to a team"
     if some:
         advised += f", or give every office an officer of {' or '.join(some)} who is there"
@@ -267,10 +271,10 @@ def _told(
 def _check_roster(group: OfficeGroup, days: tuple[dt.date, ...], path: Path) -> Iterator[Finding]:
     for name, team in group.teams.items():
         for index, change in enumerate(team.roster):
-            if not days[0] <= change.from_day <= days[-1]:
+            if change.from_day > days[-1]:
                 yield (
                     (*path, "teams", name, "roster", index, "from_day"),
-                    f"{change.from_day} must be a day of the window, {days[0]} to {days[-1]}",
+                    f"{change.from_day} must not be after the window's last day, {days[-1]}",
                 )
 
 

@@ -81,7 +81,9 @@ class Observe:
     def __call__(self, replication: int) -> Observations:
         """Return what one replication says: small enough to send anywhere."""
         simulate = self.simulate or simulator(self.engine, self.scenario)
-        records = simulate(self.scenario, replication, self.traces.trace(replication))
+        records = simulate(
+            self.scenario, replication, self.traces.of(self.scenario).trace(replication)
+        )
         reader = MetricReader(self.scenario, self.metrics)
         reader.read(records, replication)
         return reader.observations(replication)

@@ -7,6 +7,7 @@ none of them.
 
 import contextlib
 import functools
+import hashlib
 import json
 import shutil
 import tempfile
@@ -20,12 +21,15 @@ import numpy as np
 
 from sim.demand.trace import Trace
 from sim.scenario.scenario import Scenario
-from sim.workload.drawing import draw_workload
+from sim.workload.drawing import draw_workload, has_officers
 
 _KEPT = 4
 """Traces that a process keeps where there is no folder to share."""
 
 _NAMES = "names.json"
+
+_DIGEST_SHOWN = 16
+"""Hex digits of a folder's name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,8 @@ class TraceCache:
     Attributes
     ----------
     scenario : Scenario
-        Where the demand comes from; other scenarios may share it, such as other capacities.
+        Where the demand comes from; other scenarios may share it, such as other capacities of the
+        portal.
     folder : Path
         Where the traces lie. A process that does not see the folder, such as one of another
         machine, draws them itself and keeps the last few.
@@ -63,6 +68,17 @@ class TraceCache:
         """Give a cache whose folder is removed at the end of the block."""
         with tempfile.TemporaryDirectory(prefix="hoso-traces-") as folder:
             yield cls(scenario, Path(folder))
+
+    def of(self, candidate: Scenario) -> "TraceCache":
+        """Return where the traces of a candidate lie: other officers load the portal otherwise."""
+        offices = candidate.backoffice
+        if offices is None or not has_officers(candidate) or offices == self.scenario.backoffice:
+            return self
+        digest = hashlib.sha256(offices.model_dump_json().encode()).hexdigest()
+        folder = self.folder / digest[:_DIGEST_SHOWN]
+        if self.folder.is_dir():
+            folder.mkdir(exist_ok=True)
+        return TraceCache(candidate, folder)
 
     def trace(self, replication: int) -> Trace:
         """Return the trace of a replication, drawn only if nobody has drawn it.

@@ -269,7 +269,9 @@ def dossiers(draw: st.DrawFn, spec: dict, n_offices: int, n_procedures: int) -> 
 
 
 @st.composite
-def cases(draw: st.DrawFn, families: tuple[str, ...] = FAMILIES, most: int = 25) -> Case:
+def cases(
+    draw: st.DrawFn, families: tuple[str, ...] = FAMILIES, least: int = 1, most: int = 25
+) -> Case:
     start = draw(
         st.sampled_from(
             ["2024-11-25T08:00", "2024-11-25T00:00", "2024-11-29T16:30", "2024-11-30T12:00"]
@@ -307,7 +309,7 @@ def cases(draw: st.DrawFn, families: tuple[str, ...] = FAMILIES, most: int = 25)
         present=[[draw(officers) for _ in range(size)] for size in sizes],
         procedures=procedures,
         dossiers=draw(
-            st.lists(dossiers(spec, len(sizes), len(procedures)), min_size=1, max_size=most)
+            st.lists(dossiers(spec, len(sizes), len(procedures)), min_size=least, max_size=most)
         ),
         jobs={"sync": draw(job), "archive": draw(job)},
         faults=draw(st.lists(stopped, max_size=1)),

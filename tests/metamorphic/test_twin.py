@@ -1,9 +1,11 @@
 """The compiled engine is the SimPy model's twin: the same records, request by request."""
 
+import tempfile
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from sim.compiled import simulate_in_chunks
 from sim.demand import draw_trace, expected_size
 from sim.demand.trace import TOGETHER
 from sim.engine import simulate as simpy_engine
-from sim.results import TABLES, Records
+from sim.results import TABLES, replication_parts, write_replication
 from sim.scenario import load_scenario
 from sim.scenario.loader import shipped_scenarios
 from sim.scenario.scenario import Scenario
@@ -151,41 +153,97 @@ def pieces(trace, sizes):
         start, turn = stop, turn + 1
 
 
-def in_pieces(scenario, trace, sizes):
-    """Simulate a trace piece by piece; return the records put together, and their pieces."""
-    parts = []
-    simulate_in_chunks(scenario, trace.replication, pieces(trace, sizes), parts.append)
-    tables = {
-        name: pa.concat_tables([getattr(part, name) for part in parts]).unify_dictionaries()
-        for name in TABLES
-    }
-    return Records(**tables), parts
+def stored(store):
+    """Return the files of one replication that is stored in a folder, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        store(Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def whole_and_in_pieces(scenario, trace, sizes):
+    """Return the files of a trace simulated whole, and piece by piece."""
+    replication = trace.replication
+
+    def store_whole(folder):
+        write_replication(folder, replication, compiled_engine(scenario, replication, trace))
+
+    def store_pieces(folder):
+        with replication_parts(folder, replication, sessions_at_once=sizes[0]) as append:
+            simulate_in_chunks(scenario, replication, pieces(trace, sizes), append)
+
+    return stored(store_whole), stored(store_pieces)
+
+
+def assert_same_files(one, other):
+    assert one.keys() == other.keys() == {f"{name}.parquet" for name in TABLES}
+    for name, content in one.items():
+        assert content == other[name], name
 
 
 @SETTINGS
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), data=st.data())
-def test_sessions_that_come_in_pieces_give_the_same_records_bit_for_bit(
-    sizes, cases_on, hash_of, data
-):
-    def whole_and_pieces(scenario, replication, trace):
-        return compiled_engine(scenario, replication, trace), in_pieces(scenario, trace, sizes)[0]
+def test_sessions_that_come_in_pieces_give_the_same_files(sizes, cases_on, data):
+    def run(scenario, replication, trace):
+        return whole_and_in_pieces(scenario, trace, sizes)
 
-    whole, joined = data.draw(cases_on(whole_and_pieces)(with_busy_items=True)).records()
-    for name in TABLES:
-        one, other = getattr(whole, name), getattr(joined, name)
-        assert hash_of(one.unify_dictionaries()) == hash_of(other), name
+    assert_same_files(*data.draw(cases_on(run)(with_busy_items=True)).records())
 
 
-def test_rows_are_handed_over_as_sessions_end():
-    """A session of half an hour is a small part of a day, and so is what memory holds."""
-    scenario = load_scenario("deadline-day", ["demand.dossiers_per_year=10000"])
+@pytest.mark.parametrize(
+    "name", ["peak-hour", "haiphong-2025-merged", "deadline-day", "gateway-slow"]
+)
+def test_shipped_scenarios_in_small_pieces_give_the_same_files(name):
+    """Officers' sessions go on for hours, across most of the pieces."""
+    whole = load_scenario(name)
+    share = FEW_REQUESTS / expected_size(whole, 0).requests
+    dossiers = whole.demand.dossiers_per_year * share
+    scenario = load_scenario(name, [f"demand.dossiers_per_year={dossiers}"])
     trace = draw_trace(scenario, 0)
-    joined, parts = in_pieces(scenario, trace, [20])
-    whole = compiled_engine(scenario, 0, trace)
-    for name in TABLES:
-        assert getattr(joined, name).to_pandas().equals(getattr(whole, name).to_pandas()), name
-    assert len(parts) > 5
-    assert max(part.sessions.num_rows for part in parts) < trace.n_sessions / 2
+    assert "officer" in {trace.journeys[journey] for journey in trace.journey}
+    assert_same_files(*whole_and_in_pieces(scenario, trace, [3, 7, 1]))
+
+
+def test_a_crowd_that_retries_goes_from_piece_to_piece(scenario_dict, trace_of, one_endpoint):
+    """Attempts after the first, and requests that nobody waits for, outlive many pieces."""
+    scenario = Scenario.model_validate(
+        scenario_dict(
+            one_endpoint([{"take": "app"}, {"delay": 2.0}], app={"cores": 2, "workers": 2}),
+            60.0,
+            clients={"person": {"patience": 5, "retries": 3, "backoff_s": 2}},
+        )
+    )
+    trace = trace_of(scenario, [0.1 * number for number in range(100)], [{}, {"think_s": 1.0}])
+    assert compiled_engine(scenario, 0, trace).requests["attempt"].to_numpy().max() == 3
+    assert_same_files(*whole_and_in_pieces(scenario, trace, [5]))
+
+
+def test_memory_holds_the_sessions_under_way_and_one_piece():
+    """Whoever has ended when the next piece is asked for has been handed over, and forgotten."""
+    scenario = load_scenario("deadline-day", ["demand.dossiers_per_year=20000"])
+    trace = draw_trace(scenario, 0)
+    size = np.diff(trace.first_request)
+    given, over, in_memory = [], [], []
+
+    def watched():
+        for piece in pieces(trace, [25]):
+            gone = np.concatenate([*over, []]).astype(int)
+            under_way = np.setdiff1d(np.arange(len(given)), gone)
+            in_memory.append((len(under_way), size[under_way].sum(), tracemalloc.get_traced_memory()[0]))
+            given.extend(piece.arrival_s)
+            yield piece
+
+    def sink(records):
+        over.append(records.sessions["session"].to_numpy())
+
+    tracemalloc.start()
+    try:
+        simulate_in_chunks(scenario, trace.replication, watched(), sink)
+    finally:
+        tracemalloc.stop()
+    sessions, requests, _ = np.array(in_memory).max(axis=0)
+    print(trace.n_sessions, trace.n_requests, sessions, requests)
+    print(in_memory)
+    assert np.sort(np.concatenate(over)).tolist() == list(range(trace.n_sessions))
 
 
 def test_a_trace_without_sessions_ends_with_its_window(one_endpoint, run_of):

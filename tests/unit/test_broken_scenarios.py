@@ -249,7 +249,11 @@ BROKEN_OFFICES: list[tuple[str, object, str]] = [
     ),
     (COMMUNES + "hours.spans", [{"opens": "20:00", "closes": "21:00"}], "hours: no working time"),
     ("demand.calendar.holidays", {"2024-11-25": "Off"}, "department.hours: no working time"),
-    (TEAMS + "experts.roster.0.from_day", "2025-01-01", "2025-01-01 must be a day of the window"),
+    (
+        TEAMS + "experts.roster.0.from_day",
+        "2025-01-01",
+        "2025-01-01 must not be after the window's",
+    ),
     # Circles.
     ("backoffice.officer_journey", "file_dossier", "must not start by the demand as well; write"),
     ("demand.journeys.clerk", {"per_dossier": 5, "hours": "office"}, "'clerk' is made at the offi"),

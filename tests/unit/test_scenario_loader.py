@@ -349,6 +349,25 @@ def test_catalogue_file_is_found_beside_the_file_that_says_it(
     assert load_scenario(os.fspath(file)).catalogue.file == "list.csv"
 
 
+def test_list_of_open_dossiers_is_found_beside_the_file_that_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, child="extends: parts/offices.yaml\n")
+    (tmp_path / "parts").mkdir()
+    own = "initial_state: {groups: null, file: open.csv}"
+    (tmp_path / "parts" / "offices.yaml").write_text(
+        f"extends: ../base.yaml\nbackoffice: {{{own}}}\n", "utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    told = "backoffice.initial_state.file: 'open.csv' is no file; looked for"
+    with pytest.raises(ScenarioError, match=told):
+        load_scenario(file)
+    (tmp_path / "parts" / "open.csv").touch()
+    offices = load_scenario(file).backoffice
+    assert offices is not None
+    assert offices.initial_state.file == "parts/open.csv"
+
+
 # Writing back
 
 

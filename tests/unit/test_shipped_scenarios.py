@@ -397,5 +397,8 @@ def test_windows_start_on_working_days() -> None:
     for name in SCENARIOS:
         scenario = shipped(name)
         start = scenario.window.start.date()
+        if scenario.window.duration_s == 365 * 86400:
+            assert (start.month, start.day) == (1, 1)
+            continue
         assert start.weekday() < 5
         assert start not in scenario.demand.calendar.holidays

@@ -103,6 +103,20 @@ def test_who_does_not_see_the_folder_draws_and_keeps_the_last_few(tmp_path: Path
     assert cache.trace(1) is not first
 
 
+def test_candidates_with_other_officers_have_traces_of_their_own(tmp_path: Path, city_dict) -> None:
+    few = Scenario.model_validate(city_dict())
+    offices = city_dict()["backoffice"]["offices"]
+    offices["department"]["teams"]["desk"] |= {"officers_per_office": 9}
+    more = Scenario.model_validate(city_dict(offices={"offices": offices}))
+    whole = city_dict()
+    whole["portal"]["tiers"]["app"]["cores"] = 8
+    larger_portal = Scenario.model_validate(whole)
+    cache = TraceCache(few, tmp_path)
+    assert cache.of(larger_portal) is cache
+    assert cache.of(more).trace(0).scenario_digest == more.digest()
+    assert cache.trace(0).scenario_digest == few.digest()
+
+
 def test_a_temporary_cache_leaves_nothing_behind() -> None:
     with TraceCache.temporary(question()) as cache:
         cache.trace(0)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.demand.imports.event_log.fitting import fit, lessons_of
-from sim.demand.imports.event_log.history import RULES, walk
+from sim.demand.imports.event_log.history import RULES, Rule, walk
 from sim.demand.imports.event_log.log import DAY_S, EventLog
 from sim.demand.imports.event_log.measuring import CaseTable, case_table, crps
 from sim.demand.imports.event_log.model import Events, FittedModel, Variant, draw_cases
@@ -129,8 +129,7 @@ def choose(
     if len(known.log.cases) < MIN_CHOICE_CASES:
         return Choice(simplest, np.inf, {}, {})
     judge = _Judge(known, phases, week, seed)
-    has_people = bool((known.log.resource >= 0).any())
-    options = list(product(RULES, (False, True), (False, True) if has_people else (False,)))
+    options = _options(known.log)
     variants = {}
     for i, option in enumerate(options):
         variants[Variant(*option)] = judge.on_halves(Variant(*option))
@@ -139,6 +138,13 @@ def choose(
     variant = min(variants, key=variants.__getitem__)
     half_lives = {days: judge.on_latest(variant, days) for days in HALF_LIVES_DAYS}
     return Choice(variant, min(half_lives, key=half_lives.__getitem__), variants, half_lives)
+
+
+def _options(log: EventLog) -> list[tuple[Rule, bool, bool]]:
+    """Return the variants a log can tell apart."""
+    has_channels, has_people = len(log.channels) > 1, bool((log.resource >= 0).any())
+    rules = [rule for rule in RULES if has_channels or rule != "channel"]
+    return list(product(rules, (False, True), (False, True) if has_people else (False,)))
 
 
 def events_of(log: EventLog) -> Events:

@@ -19,7 +19,7 @@ MIN_DELAYS = 30
 SHORTEST_S = 1.0
 """Logs are written to the second."""
 
-_STEPS = 60
+_STEPS = 25
 _STEPS_AGAIN = 6
 _LEAST_SD = 0.1
 _LEAST_WEIGHT = 1e-9
@@ -136,18 +136,21 @@ def _improved(delays: Delays, old: Mixtures) -> Mixtures:
     kind, log = delays.kind, delays.log[:, np.newaxis]
     mean, sd = old.mean[kind], old.sd[kind]
     z = (log - mean) / sd
-    censored = delays.is_censored[:, np.newaxis]
-    tail = np.where(censored, log_ndtr(-z), 0.0)
-    density = np.where(censored, tail, -0.5 * z**2 - np.log(sd))
+    density = -0.5 * z**2 - np.log(sd)
+    first, spread = np.broadcast_to(log, z.shape).copy(), np.zeros(z.shape)
+    if delays.is_censored.any():
+        # Of a censored delay the expected logarithm and its square given that it is longer.
+        own = delays.is_censored
+        tail = log_ndtr(-z[own])
+        hazard = np.exp(-0.5 * z[own] ** 2 - 0.5 * np.log(2 * np.pi) - tail)
+        density[own] = tail
+        first[own] = mean[own] + sd[own] * hazard
+        spread[own] = sd[own] ** 2 * np.maximum(1 + z[own] * hazard - hazard**2, 0.0)
     with np.errstate(divide="ignore"):
-        joint = np.log(old.weight[kind]) + density
+        joint = np.log(old.weight)[kind] + density
     joint -= joint.max(axis=1, keepdims=True)
     share = np.exp(joint)
     share *= (delays.weight / share.sum(axis=1))[:, np.newaxis]
-    # Of a censored delay the expected logarithm and its square given that it is longer.
-    hazard = np.where(censored, np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - tail), 0.0)
-    first = np.where(censored, mean + sd * hazard, log)
-    spread = np.where(censored, sd**2 * np.maximum(1 + z * hazard - hazard**2, 0.0), 0.0)
     n_kinds = len(old.weight)
     total = _sums(kind, share, n_kinds)
     safe = np.maximum(total, _LEAST_WEIGHT)

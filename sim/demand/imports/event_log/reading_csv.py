@@ -54,4 +54,8 @@ def read_csv_log(
             progress(min(int(n_rows * mean_row_bytes), n_bytes), n_bytes, f"{n_rows:,} rows")
     if progress is not None:
         progress(n_bytes, n_bytes, f"{n_rows:,} rows")
-    return (f"not UTF-8: read as {table.encoding}",) if table.is_encoding_guessed else ()
+    if table.is_encoding_guessed:
+        return (f"encoding not told and not UTF-8: read as {table.encoding}",)
+    if table.encoding == "utf-16":
+        return ("encoding UTF-16, by its byte order mark",)
+    return ()
