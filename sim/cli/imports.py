@@ -191,6 +191,8 @@ def event_log(
     from sim.cli.terminal import progress_bar
     from sim.demand.imports import import_event_log
 
+    if since is not None and (split is None or since >= split):
+        raise click.UsageError("--since needs a later --split")
     question = LogQuestion(
         tasks=_several(tasks),
         shares=_several(shares),

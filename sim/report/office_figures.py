@@ -18,15 +18,16 @@ from sim.report.canvas import (
     stack,
 )
 from sim.report.office_series import (
-    CLOSED,
+    DAY_S,
     FLOWS,
     MARGIN_DAYS,
     PARTS,
     Lateness,
+    Matrix,
     OfficeSeries,
 )
 from sim.report.style import BLUE, GREEN, GREY, ORANGE, RED, SKY, colours, ink, paper
-from sim.report.wording import duration, share, words
+from sim.report.wording import duration, number, share, words
 from sim.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 _ROW_IN = 0.21
 _MARGIN_IN = 0.8
 _ROLES_IN_ROW = 3
-_FLOW_COLOURS = dict(zip((*FLOWS, CLOSED), (SKY, ORANGE, BLUE, GREEN), strict=True))
+_SEEN = 0.05
+"""A gap of at least so much of the total is seen beside it."""
+_FLOW_COLOURS = dict(zip(FLOWS, (SKY, ORANGE, BLUE, GREEN), strict=True))
 _PART_COLOURS = dict(zip(PARTS, (GREY, RED, BLUE, ORANGE, SKY), strict=True))
 
 
@@ -52,20 +55,40 @@ def backlog(series: OfficeSeries, scenario: Scenario) -> "Figure":
 
 
 def cumulative_flow(series: OfficeSeries, scenario: Scenario) -> "Figure":
-    """Draw how many dossiers were filed, received, decided and closed until each moment."""
+    """Draw how many dossiers were filed, received, decided and closed until each moment.
+
+    Where the gaps would not be seen beside the totals, the even flow is taken out of all lines
+    (oblique coordinates): the gaps stay as they are.
+    """
     figure, axes = panels(1, 1, 2.8)
     panel = axes[0][0]
     at = moments(scenario, series.bins.edges_s)
     names = list(series.flow)
+    even = _even_flow(series)
+    lines = {name: series.flow[name] - even for name in names}
     for name, below in zip(names, [*names[1:], None], strict=True):
-        floor = series.flow[below] if below is not None else np.zeros(len(at))
-        panel.fill_between(at, floor, series.flow[name], color=_FLOW_COLOURS[name], alpha=0.25)
-        panel.plot(at, series.flow[name], color=_FLOW_COLOURS[name], label=name)
+        if below is not None:
+            panel.fill_between(
+                at, lines[below], lines[name], color=_FLOW_COLOURS[name], alpha=0.3, linewidth=0
+            )
+        panel.plot(at, lines[name], color=_FLOW_COLOURS[name], label=name)
     clock_axis(panel, scenario, scenario.window.duration_s)
     number_axis(panel.yaxis)
-    panel.set_ylim(bottom=0)
+    if even.any():
+        per_day = even[-1] / series.bins.end_s * DAY_S
+        panel.set_title(f"less an even flow of {number(per_day)} a day")
     panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _even_flow(series: OfficeSeries) -> Matrix:
+    """Return what an even flow had filed until each edge; 0 where the gaps are seen anyway."""
+    filed, closed = (series.flow[name] for name in (FLOWS[0], FLOWS[-1]))
+    came = filed[-1] - filed[0]
+    if (filed - closed).max() > _SEEN * came:
+        return np.zeros(len(filed))
+    even: Matrix = came * series.bins.edges_s / series.bins.end_s
+    return even
 
 
 def margins(series: OfficeSeries) -> "Figure":

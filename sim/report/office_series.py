@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sim.backoffice.workflow import ENDS
 from sim.metrics.samples import encoded
 from sim.report.bins import Bins, bins_for
 from sim.results import RecordSource
@@ -26,9 +27,10 @@ FEWEST_IN_CELL = 10
 """Fewer dossiers in a cell show no share."""
 OFFICES_SHOWN = 24
 
-FLOWS = {"filed": "submitted_s", "received": "received_s", "decided": "decided_s"}
-"""Steps of the cumulative flow, and the columns that say when."""
-CLOSED = "closed"
+_ENDS = frozenset(state.name.lower() for state in ENDS)
+
+FLOWS = ("filed", "received", "decided or withdrawn", "closed")
+"""Steps of the cumulative flow."""
 PARTS = {
     "synchronisation": "waiting_system_s",
     "waiting for officers": "waiting_officer_s",
@@ -76,7 +78,7 @@ class OfficeSeries:
     open_in : dict of str to NDArray, shape (n_bins,)
         Mean number of open dossiers by state; states that stayed empty are left out.
     flow : dict of str to NDArray, shape (n_bins + 1,)
-        Dossiers filed, received, decided and closed by the edges of ``bins``.
+        Dossiers that took each of ``FLOWS`` by the edges of ``bins``.
     used : dict of str to NDArray, shape (n_bins,)
         By role, share of the time on duty that officers were at work; NaN while closed.
     margins : NDArray, shape (2 * MARGIN_DAYS + 2,)
@@ -120,7 +122,7 @@ class _Collector:
             else bins_for(end_s, MAX_BINS, multiple_of_s=interval_s)
         )
         self._roles = [f"{group}.{team}" for group, team, _ in scenario.backoffice.teams()]
-        self._flow = dict.fromkeys((*FLOWS, CLOSED), np.zeros(self._bins.n + 1))
+        self._flow = dict.fromkeys(FLOWS, np.zeros(self._bins.n + 1))
         self._open: dict[str, Matrix] = {}
         self._busy = dict.fromkeys(self._roles, np.zeros(self._bins.n))
         self._on_duty = dict.fromkeys(self._roles, np.zeros(self._bins.n))
@@ -131,11 +133,13 @@ class _Collector:
     def read_dossiers(self, table: pa.Table) -> None:
         """Add the dossiers of one replication."""
         times = {name: table[name].to_numpy() for name in _COLUMNS[3:]}
-        for step, column in (*FLOWS.items(), (CLOSED, "closed_s")):
-            at_s = np.sort(times[column][~np.isnan(times[column])])
+        is_withdrawn = _is(table, "state", "withdrawn")
+        left_s = np.where(is_withdrawn, times["closed_s"], times["decided_s"])
+        moments_s = (times["submitted_s"], times["received_s"], left_s, times["closed_s"])
+        for step, values in zip(FLOWS, moments_s, strict=True):
+            at_s = np.sort(values[~np.isnan(values)])
             counts = np.searchsorted(at_s, self._bins.edges_s, side="right")
             self._flow[step] = self._flow[step] + counts
-        is_withdrawn = _is(table, "state", "withdrawn")
         self._read_lateness(table, times, is_withdrawn)
         decided = self._judged(times["decided_s"])
         self._read_margins(times, decided & ~np.isnan(times["due_s"]))
@@ -155,8 +159,8 @@ class _Collector:
         )
         for row, name in enumerate(names):
             role = name.removeprefix("backoffice.")
-            if name.startswith(STATE_STATION_PREFIX):
-                state = name.removeprefix(STATE_STATION_PREFIX)
+            state = name.removeprefix(STATE_STATION_PREFIX)
+            if state != name and state not in _ENDS:
                 self._open[state] = self._open.get(state, np.zeros(n)) + queue[row]
             elif role in self._busy:
                 self._busy[role] = self._busy[role] + busy[row]

@@ -23,12 +23,12 @@ Draw = Callable[["Callable[[], Figure]", str, str], Html]
 _QUANTITIES = {
     "in time": "on_time_share",
     "received late": "late_reception_share",
-    "of it by synchronisation": "late_by_sync_share",
-    "filed to received, p90": "reception_s.p90",
-    "filed to decided, median": "lead_s.p50",
-    "filed to decided, p90": "lead_s.p90",
-    "open at the end": "backlog_end",
-    "of them overdue": "overdue_end",
+    "by sync": "late_by_sync_share",
+    "received in, p90": "reception_s.p90",
+    "decided in, median": "lead_s.p50",
+    "decided in, p90": "lead_s.p90",
+    "open": "backlog_end",
+    "overdue": "overdue_end",
 }
 """Columns of the tables, and their quantities."""
 
@@ -42,7 +42,15 @@ def office_sections(answers: Answers, key: str, draw: Draw) -> Iterator[Section]
 
 
 def _terms(answers: Answers, series: OfficeSeries, draw: Draw) -> Html:
-    parts = [paragraph(_terms_sentence(answers)), _table(answers, _groups(answers))]
+    note = (
+        "By sync: of those received late, the share that spent longer in synchronisation than with "
+        "the office. Open and overdue: at the end of the window."
+    )
+    parts = [
+        paragraph(_terms_sentence(answers)),
+        _table(answers, _groups(answers)),
+        paragraph(note, "soft"),
+    ]
     if series.margins.any():
         parts.append(
             draw(
@@ -78,8 +86,8 @@ def _backlog(answers: Answers, series: OfficeSeries, draw: Draw) -> Html:
         draw(
             lambda: figures.cumulative_flow(series, answers.scenario),
             "Dossiers filed, received, decided and closed over time, cumulated",
-            "The gap between two lines is how many stand between them; those that were open when "
-            "the window began are counted in.",
+            "Mean over replications. The gap between two lines is how many stand between them; "
+            "those that were open when the window began are counted in.",
         ),
     ]
     if series.spent_s:

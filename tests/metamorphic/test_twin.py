@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sim.compiled import simulate as compiled_engine
 from sim.compiled import simulate_in_chunks
+from sim.compiled.structs import Request, dtype_of
 from sim.demand import draw_trace, expected_size
 from sim.demand.trace import TOGETHER
 from sim.engine import simulate as simpy_engine
@@ -207,7 +208,9 @@ def test_a_crowd_that_retries_goes_from_piece_to_piece(scenario_dict, trace_of, 
     """Attempts after the first, and requests that nobody waits for, outlive many pieces."""
     scenario = Scenario.model_validate(
         scenario_dict(
-            one_endpoint([{"take": "app"}, {"delay": 2.0}], app={"cores": 2, "workers": 2}),
+            one_endpoint(
+                [{"take": "app"}, {"delay": 2.0}], tiers={"app": {"cores": 2, "workers": 2}}
+            ),
             60.0,
             clients={"person": {"patience": 5, "retries": 3, "backoff_s": 2}},
         )
@@ -219,31 +222,35 @@ def test_a_crowd_that_retries_goes_from_piece_to_piece(scenario_dict, trace_of, 
 
 def test_memory_holds_the_sessions_under_way_and_one_piece():
     """Whoever has ended when the next piece is asked for has been handed over, and forgotten."""
-    scenario = load_scenario("deadline-day", ["demand.dossiers_per_year=20000"])
+    scenario = load_scenario(
+        "deadline-day", ["demand.dossiers_per_year=20000", "execution.level_interval_s=7200"]
+    )
     trace = draw_trace(scenario, 0)
-    size = np.diff(trace.first_request)
-    given, over, in_memory = [], [], []
+    end_s = compiled_engine(scenario, 0, trace).sessions["end_s"].to_numpy()
+    handed_over, held_bytes = [], []
 
     def watched():
+        n_given = 0
         for piece in pieces(trace, [25]):
-            gone = np.concatenate([*over, []]).astype(int)
-            under_way = np.setdiff1d(np.arange(len(given)), gone)
-            in_memory.append((len(under_way), size[under_way].sum(), tracemalloc.get_traced_memory()[0]))
-            given.extend(piece.arrival_s)
+            now = trace.arrival_s[n_given - 1]
+            under_way = np.flatnonzero(end_s[:n_given] > now)
+            assert sorted([*handed_over, *under_way]) == list(range(n_given))
+            held_bytes.append(tracemalloc.get_traced_memory()[0])
+            n_given += piece.n_sessions
             yield piece
-
-    def sink(records):
-        over.append(records.sessions["session"].to_numpy())
 
     tracemalloc.start()
     try:
-        simulate_in_chunks(scenario, trace.replication, watched(), sink)
+        simulate_in_chunks(
+            scenario,
+            0,
+            watched(),
+            lambda part: handed_over.extend(part.sessions["session"].to_pylist()),
+        )
     finally:
         tracemalloc.stop()
-    sessions, requests, _ = np.array(in_memory).max(axis=0)
-    print(trace.n_sessions, trace.n_requests, sessions, requests)
-    print(in_memory)
-    assert np.sort(np.concatenate(over)).tolist() == list(range(trace.n_sessions))
+    assert sorted(handed_over) == list(range(trace.n_sessions))
+    assert max(held_bytes) < trace.n_requests * dtype_of(Request).itemsize / 2
 
 
 def test_a_trace_without_sessions_ends_with_its_window(one_endpoint, run_of):

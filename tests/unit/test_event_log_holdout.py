@@ -98,7 +98,7 @@ def test_change_after_the_split_is_missed_and_called_drift() -> None:
     assert row.actual.high < row.predicted.low
     words = " ".join(findings(found, PHASES))
     assert f"{row_text(row, row.actual.value)} is less than predicted" in words
-    assert "they changed" in words
+    assert "the later ones differ" in words
     assert "Drift: reception takes another time than before the split" in words
 
 
@@ -155,6 +155,7 @@ def test_command_writes_override_model_and_pictures(tmp_path: Path) -> None:
     [
         ("--within", "8 h", "has the unknown unit 'h'; allowed: working hour"),
         ("--within", "0 working hours", "must be more than 0"),
+        ("--since", "2024-03-01", "--since needs a later --split"),
         ("--split", "soon", "'soon' does not match the formats"),
         ("--phase", "x=receive..nowhere", "no activity 'nowhere'"),
         ("--task", "examine=nothing", "no activity 'nothing'"),

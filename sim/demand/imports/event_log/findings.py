@@ -9,6 +9,9 @@ from sim.demand.imports.event_log.choosing import HALF_LIVES_DAYS
 from sim.demand.imports.event_log.holdout import HoldOut, Row
 from sim.demand.imports.event_log.phases import START, Phase
 
+_MISSED_BY_CHANCE = 0.05
+"""Of 95 % intervals."""
+
 _SIGNIFICANT = 0.01
 """Chance below which two samples are said to differ."""
 
@@ -44,7 +47,8 @@ def _fit(found: HoldOut) -> str:
     days = found.choice.half_life_days
     memory = "all alike" if np.isinf(days) else f"one {days:g} days old half as much as a new one"
     text = (
-        f"{covered} of {len(found.rows)} predictions hold what happened. Fitted to "
+        f"{covered} of {len(found.rows)} predictions hold what happened; were all as they say, "
+        f"about {len(found.rows) * _MISSED_BY_CHANCE:.1f} would miss by chance. Fitted to "
         f"{found.n_before:,} cases before {day_text(found.split_s)}, counting {memory}; judged on "
         f"{found.n_later:,} later ones. Model, chosen on the earlier cases alone: "
         f"{found.model.variant.text()}."
@@ -81,13 +85,16 @@ def _miss(row: Row, phases: Sequence[Phase]) -> str:
     )
     is_from_start = any(phase.name == row.phase and phase.from_what == START for phase in phases)
     lately = row_text(row, row.lately.value)
-    if is_from_start:
+    if is_from_start and row.actual.value > row.predicted.high:
         return text + (
             f"The cases it learned from show {lately}; of those still waiting at the split only "
             "lower bounds are known, so long waits are told poorly."
         )
     if row.fits_lately:
-        return text + f"The model does hold the cases it learned from ({lately}): they changed."
+        return (
+            text
+            + f"The model does hold the cases it learned from ({lately}): the later ones differ."
+        )
     return text + (
         f"The model does not hold the cases it learned from either ({lately}): it is too simple "
         "for this."
@@ -106,8 +113,9 @@ def _drift(found: HoldOut, phase: Phase) -> tuple[str, ...]:
     course = ", ".join(
         f"{one.name} {100 * one.share:.0f} % of {one.n_cases}" for one in found.course[phase.name]
     )
+    known = ", of those not waiting then" if phase.from_what == START else ""
     return (
-        f"Drift: {phase.name} takes another time than before the split (median "
+        f"Drift: {phase.name} takes another time than before the split{known} (median "
         f"{np.median(sample.before):.3g} h before, {np.median(sample.actual):.3g} h after; "
         f"Kolmogorov–Smirnov distance {test.statistic:.2f}, p {_p_text(float(test.pvalue))}). "
         f"Within the term by quarter of begin: {course}.",

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.demand.imports.event_log.arrivals import (
-    Arrivals,
     arrivals_of,
     clockless_reason,
-    daily_counts,
     day_text,
 )
 from sim.demand.imports.event_log.choosing import (
@@ -26,8 +24,8 @@ from sim.demand.imports.event_log.choosing import (
     events_of,
     known_at,
 )
-from sim.demand.imports.event_log.fitting import Lessons, fit, lessons_of, refit
-from sim.demand.imports.event_log.log import DAY_S, HOUR_S, EventLog
+from sim.demand.imports.event_log.fitting import fit, lessons_of
+from sim.demand.imports.event_log.log import HOUR_S, EventLog
 from sim.demand.imports.event_log.measuring import (
     CaseTable,
     Interval,
@@ -37,9 +35,10 @@ from sim.demand.imports.event_log.measuring import (
     two_stage,
     wilson,
 )
-from sim.demand.imports.event_log.model import FittedModel, draw_cases
+from sim.demand.imports.event_log.model import FittedModel
+from sim.demand.imports.event_log.periods import LaterTime, business_days
 from sim.demand.imports.event_log.phases import Phase
-from sim.demand.imports.event_log.week import WorkedWeek, learn_week
+from sim.demand.imports.event_log.week import learn_week
 from sim.demand.imports.tables import ImportFileError
 from sim.streams import stream
 
@@ -49,7 +48,6 @@ REPLICATIONS = 400
 MIN_CASES = 50
 """Fewer cases on one side of the split tell nothing about the model."""
 
-_BUSINESS_DAYS = 5
 _EPOCH_YEAR = 1970
 _GRID_FROM_H = 1 / 60
 _GRID_POINTS = 120
@@ -236,7 +234,7 @@ def hold_out(
         case_table(events_of(known.log), phases, log.activities, week),
         weight / weight.sum(),
     )
-    drawn = _Drawn(
+    drawn = LaterTime(
         lessons,
         model,
         weight,
@@ -248,7 +246,7 @@ def hold_out(
         end_s,
         within_s,
     )
-    periods = drawn.all(replications, seed, progress)
+    periods = drawn.draw(replications, seed, progress)
     luck = stream(seed, 0, "event_log.bootstrap")
     return HoldOut(
         split_s,
@@ -308,85 +306,6 @@ class _Tables:
     share: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Periods:
-    """Drawn periods: their summaries, cases, and cases a business day."""
-
-    summaries: NDArray[np.float64]
-    tables: list[CaseTable]
-    per_day: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """Draws the period after the split."""
-
-    lessons: Lessons
-    model: FittedModel
-    weight: NDArray[np.float64]
-    phases: Sequence[Phase]
-    week: WorkedWeek
-    fitted: Arrivals
-    unmet_start_s: NDArray[np.float64]
-    split_s: float
-    end_s: float
-    within_s: float
-
-    def all(self, replications: int, seed: int, progress: Progress | None) -> "_Periods":
-        """Draw the period so many times; cases without an event by its end are unknown."""
-        log = self.lessons.log
-        # Cases of one week are handled together: weeks are resampled, not cases.
-        _, week = np.unique(log.arrival_s() // (7 * DAY_S), return_inverse=True)
-        n_weeks = int(week.max()) + 1
-        tables, summaries, per_day = [], [], []
-        for i in range(replications):
-            luck = stream(seed, i, "event_log.hold_out")
-            times = np.bincount(luck.integers(0, n_weeks, n_weeks), minlength=n_weeks)[week]
-            model = refit(self.lessons, self.model, self.weight * times)
-            start_s = self.arrivals(luck)
-            channel = log.channel[luck.integers(0, len(log.cases), len(start_s))]
-            events = draw_cases(model, start_s, channel, self.end_s, luck)
-            table = case_table(events, self.phases, self.model.activities, self.week)
-            tables.append(table)
-            known_s = start_s[np.unique(events.case)]
-            per_day.append(_business(known_s, self.split_s, self.end_s).mean())
-            summaries.append(summary(table, self.within_s / HOUR_S))
-            if progress is not None:
-                progress(i + 1, replications, "periods drawn")
-        return _Periods(np.array(summaries), tables, np.array(per_day))
-
-    def arrivals(self, luck: np.random.Generator) -> NDArray[np.float64]:
-        """Draw when cases begin: weekday means of resampled weeks, times a gamma day effect."""
-        first = int(self.split_s // DAY_S)
-        days = np.arange(first, int(self.end_s // DAY_S) + 1)
-        earlier_s = np.sort(np.concatenate((self.lessons.log.arrival_s(), self.unmet_start_s)))
-        mean = _resampled_means(earlier_s, luck)[(days + 3) % 7]
-        cv = self.fitted.day_effect_cv.value or 0.0
-        effect = luck.gamma(1 / cv**2, cv**2, len(days)) if cv > 0 else np.ones(len(days))
-        counts = luck.poisson(mean * effect)
-        start_s = np.repeat(days * float(DAY_S), counts)
-        weights = self.fitted.hour_shape.weights
-        if weights is not None:
-            hours = luck.choice(24, len(start_s), p=weights)
-            start_s = start_s + (hours + luck.random(len(start_s))) * HOUR_S
-        return np.sort(start_s[start_s >= self.split_s])
-
-
-def _resampled_means(
-    arrival_s: NDArray[np.float64], luck: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the mean cases of each weekday in a sample of whole weeks, with replacement."""
-    weekdays, totals = daily_counts(arrival_s)
-    n_weeks = len(totals) // 7
-    if n_weeks < 2:
-        n_of = np.maximum(np.bincount(weekdays, minlength=7), 1)
-        return np.bincount(weekdays, totals, 7) / n_of
-    weeks = totals[: 7 * n_weeks].reshape(n_weeks, 7)[luck.integers(0, n_weeks, n_weeks)]
-    means = np.zeros(7)
-    means[weekdays[:7]] = weeks.mean(axis=0)
-    return means
-
-
 def _rows(
     phases: Sequence[Phase],
     within_h: float,
@@ -437,15 +356,15 @@ def quantities(phases: Sequence[Phase], within_h: float) -> list[tuple[str, str]
 
 
 def _day_row(
-    drawn: _Drawn, predicted: NDArray[np.float64], later: EventLog, luck: np.random.Generator
+    drawn: LaterTime, predicted: NDArray[np.float64], later: EventLog, luck: np.random.Generator
 ) -> Row:
     """Return the row of cases a business day."""
     times = len(predicted)
     known = drawn.lessons.log
     span = (drawn.split_s, drawn.end_s)
-    real = _business(later.arrival_s(), *span)
+    real = business_days(later.arrival_s(), *span)
     earlier_s = np.concatenate((known.arrival_s(), drawn.unmet_start_s))
-    fitted = _business(earlier_s, float(earlier_s.min()), drawn.split_s)
+    fitted = business_days(earlier_s, float(earlier_s.min()), drawn.split_s)
     samples = [real[luck.integers(0, len(real), len(real))].mean() for _ in range(times)]
     repeated = [fitted[two_stage(len(fitted), len(real), luck)].mean() for _ in range(times)]
     before = Interval.of(np.array(repeated), float(fitted.mean()))
@@ -457,15 +376,6 @@ def _day_row(
         before,
         before,
     )
-
-
-def _business(arrival_s: NDArray[np.float64], from_s: float, to_s: float) -> NDArray[np.float64]:
-    """Return the cases of each business day of a period."""
-    first = int(from_s // DAY_S)
-    days = np.arange(first, int(to_s // DAY_S) + 1)
-    counts = np.bincount((arrival_s // DAY_S).astype(np.int64) - first, minlength=len(days))
-    result: NDArray[np.float64] = counts[: len(days)][(days + 3) % 7 < _BUSINESS_DAYS].astype(float)
-    return result
 
 
 def _samples(
