@@ -1,8 +1,8 @@
 """One measurement of the offices in a process of its own: dossiers.py SEED ENGINE N.
 
-The offices of the merged city work for as long as it takes to file about N dossiers, 2.33 million
-in a year. Prints one JSON line: n (dossiers), tasks, where the CPU seconds went (draw_s, kernel_s,
-simulate_s), rss_mib, and on_time_share.
+The offices of the shipped `city-year` work for as long as it takes to file about N dossiers, 2.33
+million in a year. Prints one JSON line: n (dossiers), tasks, officers, where the CPU seconds went
+(draw_s, kernel_s, simulate_s), rss_mib, and on_time_share.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ import time
 
 DOSSIERS_PER_YEAR = 2_330_000
 DAYS_PER_YEAR = 365
-FIRST_DAY = dt.datetime.fromisoformat("2025-03-03T00:00")
+FIRST_DAY = dt.datetime.fromisoformat("2026-03-02T00:00")
 """A Monday after Tết."""
 FEW = 5_000
 """Dossiers of a first run, which loads the engine: about a day."""
@@ -44,75 +44,19 @@ def simpy(plan, filings, scenario):
 
 
 def city(seed: int, n: int):
-    """Return the merged city: 114 communes, 15 departments, about 3,000 officers."""
+    """Return the shipped year of the merged city, shorter or longer, from empty offices on."""
     from sim.scenario import load_scenario
-    from sim.scenario.backoffice import Backoffice
+    from sim.scenario.backoffice import InitialState
 
-    base = load_scenario("haiphong-2025-merged", [f"seed={seed}"])
-    spec = Backoffice.model_validate(
-        {
-            "fed_by": "demand",
-            "counter_hours": next(iter(base.demand.hours)),
-            "offices": {
-                "communes": _group(114, "commune", desk=5, examiners=13, heads=3, size_cv=0.5),
-                "departments": _group(15, "province", desk=8, examiners=32, heads=5),
-            },
-            "workflow": _workflow(),
-        }
-    )
+    year = load_scenario("city-year", [f"seed={seed}"])
     duration_s = 86400.0 * DAYS_PER_YEAR * n / DOSSIERS_PER_YEAR
-    times = {"start": FIRST_DAY, "duration_s": duration_s, "warm_up_s": 0.0, "drain_s": 0.0}
-    return base.model_copy(
+    times = {"start": FIRST_DAY, "duration_s": duration_s, "warm_up_s": 0.0}
+    return year.model_copy(
         update={
-            "backoffice": spec,
-            "window": base.window.model_copy(update=times),
-            "demand": base.demand.model_copy(update={"day_factor": 1.0}),
-            "faults": (),
+            "backoffice": year.backoffice.model_copy(update={"initial_state": InitialState()}),
+            "window": year.window.model_copy(update=times),
         }
     )
-
-
-def _group(count: int, level: str, *, desk: int, examiners: int, heads: int, size_cv: float = 0.0):
-    teams = {
-        "desk": (desk, ["receive", "release"]),
-        "examiners": (examiners, ["assign", "examine"]),
-        "heads": (heads, ["approve", "sign"]),
-    }
-    return {
-        "count": count,
-        "level": level,
-        "size_cv": size_cv,
-        "teams": {
-            name: {"officers_per_office": officers, "does": does, "leave_share": 0.05}
-            for name, (officers, does) in teams.items()
-        },
-    }
-
-
-def _workflow():
-    return {
-        "rules": {
-            "refused_at_reception_share": 0.03,
-            "incomplete_at_reception_share": 0.08,
-            "unpaid_share": 0.5,
-            "incomplete_share": 0.1,
-            "consult_share": 0.05,
-            "refused_share": 0.03,
-            "sent_back_share": 0.05,
-            "withdrawn_share": 0.02,
-        },
-        "work": {
-            "receive": "lognormal 6 min cv 1",
-            "assign": "exponential 2 min",
-            "examine": "lognormal 60 min cv 1",
-            "approve": "exponential 8 min",
-            "sign": "exponential 3 min",
-            "release": "lognormal 5 min cv 1",
-        },
-        "citizen_answer": "exponential 3 days",
-        "citizen_limit_s": "30 days",
-        "agency_answer": "exponential 8 h",
-    }
 
 
 def measure(engine, seed: int, n: int) -> dict[str, float]:

@@ -18,8 +18,8 @@ Run = dict[str, float]
 
 
 def bench_offices(arguments: argparse.Namespace) -> None:
-    """The merged city's offices for longer and longer, round after round on both engines."""
-    print("offices: the merged city, 129 offices, about 3,000 officers, drawing not counted")
+    """The offices of `city-year` for longer and longer, round after round on both engines."""
+    print("offices: 114 communes and eight departments of the merged city; drawing not counted")
     for size in SIZES:
         n = int(size * arguments.size)
         engines = ["compiled", "simpy"] if size in SIMPY_SIZES else ["compiled"]

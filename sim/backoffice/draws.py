@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from sim.backoffice.workflow import STATES, State
 from sim.demand.variates import lognormal_parameters, variate
 from sim.scenario.backoffice import Interruptions, Workflow
 from sim.scenario.base import Distribution
-from sim.streams import child_key, uniform
+from sim.streams import GAMMA, SLOTS_PER_ATTEMPT, mix
 
 COIN_SLOT = 16
 """Slot, with the state added: which event ends the state."""
@@ -30,6 +31,9 @@ MOST_INTERRUPTIONS = 500.0
 
 HOUR_S = 3600.0
 
+_MASK = 2**64 - 1
+_UNIT = 2.0**-52
+
 Sampler = Callable[[int, int, int], float]
 """A distribution as a function of key, attempt and slot."""
 
@@ -41,12 +45,30 @@ def sampler(distribution: Distribution) -> Sampler:
         return lambda key, attempt, slot: mean_s
     if family == "lognormal":
         return _lognormal(mean_s, distribution.cv)
-    return lambda key, attempt, slot: variate(family, mean_s, 1.0, uniform(key, attempt, slot), 0.0)
+    return lambda key, attempt, slot: variate(family, mean_s, 1.0, number(key, attempt, slot), 0.0)
+
+
+def number(key: int, attempt: int, slot: int, half: int = 0) -> float:
+    """Return ``sim.streams.uniform``, written out: a run asks for some fifty million."""
+    z = (key + (attempt * SLOTS_PER_ATTEMPT + 2 * slot + half + 1) * GAMMA) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (((z ^ (z >> 31)) >> 12) + 0.5) * _UNIT
+
+
+@cache
+def _salt(index: int) -> int:
+    return mix(index * GAMMA + 1)
+
+
+def child(key: int, index: int) -> int:
+    """Return ``sim.streams.child_key``; what is the same for all keys is found once."""
+    return mix(key ^ _salt(index))
 
 
 def coin(key: int, state: State, visit: int) -> float:
     """Return the number that decides how a state ends, in (0, 1)."""
-    return uniform(key, visit, COIN_SLOT + state)
+    return number(key, visit, COIN_SLOT + state)
 
 
 def poisson(mean: float, u: float) -> int:
@@ -59,13 +81,13 @@ def poisson(mean: float, u: float) -> int:
     u : float
         In (0, 1).
     """
-    number, share = 0, math.exp(-mean)
+    count, share = 0, math.exp(-mean)
     total = share
     while u > total and share > 0.0:
-        number += 1
-        share *= mean / number
+        count += 1
+        share *= mean / count
         total += share
-    return number
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +145,10 @@ class WorkOfTeam:
         if self.length is None:
             return work_s
         mean = min(self.per_hour * (work_s / HOUR_S), MOST_INTERRUPTIONS)
-        number = poisson(mean, uniform(key, visit, INTERRUPTIONS_SLOT + state))
-        if number:
-            own = child_key(key, INTERRUPTION + STATES_PER_VISIT * visit + state)
-            for index in range(number):
+        times = poisson(mean, number(key, visit, INTERRUPTIONS_SLOT + state))
+        if times:
+            own = child(key, INTERRUPTION + STATES_PER_VISIT * visit + state)
+            for index in range(times):
                 work_s += self.length(own, index, 0)
         return work_s
 
@@ -136,8 +158,8 @@ def _lognormal(mean_s: float, cv: float) -> Sampler:
     mu, sigma = lognormal_parameters(mean_s, cv)
 
     def sample(key: int, attempt: int, slot: int) -> float:
-        radius = math.sqrt(-2.0 * math.log(uniform(key, attempt, slot)))
-        normal = radius * math.cos(2.0 * math.pi * uniform(key, attempt, slot, 1))
+        radius = math.sqrt(-2.0 * math.log(number(key, attempt, slot)))
+        normal = radius * math.cos(2.0 * math.pi * number(key, attempt, slot, 1))
         return math.exp(mu + sigma * normal)
 
     return sample

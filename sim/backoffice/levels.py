@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.backoffice.clock import OfficeClock
 from sim.backoffice.outcomes import StationLevels
 from sim.calendars import WorkingTime
 
@@ -109,7 +110,7 @@ class Level:
         self,
         intervals: Intervals,
         stations: Sequence[Station],
-        hours: WorkingTime | None = None,
+        clock: OfficeClock | None = None,
         worked_at_ends: Sequence[float] = (),
     ) -> None:
         self.queue = self.busy = self.capacity = 0
@@ -123,9 +124,9 @@ class Level:
         self._worked_at: Callable[[float], float] | None = None
         self._worked_at_ends = worked_at_ends
         self._worked = 0.0
-        if hours is not None:
-            self._worked_at = hours.worked
-            self._worked = hours.worked(0.0)
+        if clock is not None:
+            self._worked_at = clock.worked
+            self._worked = clock.worked(0.0)
 
     def advance(self, now: float) -> None:
         """Integrate up to now with the present values."""

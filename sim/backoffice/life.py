@@ -12,7 +12,7 @@ from simpy.events import ProcessGenerator
 
 from sim.backoffice import decisions, workflow
 from sim.backoffice.dossier import WAITS, Dossier
-from sim.backoffice.draws import ANSWER_SLOT, FEE_SLOT, coin, sampler
+from sim.backoffice.draws import ANSWER_SLOT, FEE_SLOT, coin, number, sampler
 from sim.backoffice.levels import Level
 from sim.backoffice.plan import NO_TEAM, Plan
 from sim.backoffice.recorder import Recorder
@@ -22,9 +22,12 @@ from sim.backoffice.terms import STANDING, Terms
 from sim.backoffice.workflow import DECIDED, ENDS, STATES, TRANSITIONS, State, next_state
 from sim.calendars import WorkingTime
 from sim.scenario.backoffice import TASKS
-from sim.streams import uniform
 
-_TASK_NUMBER = {str(task): number for number, task in enumerate(TASKS)}
+_TASK_NUMBER = {
+    state: [str(task) for task in TASKS].index(row.task)
+    for state, row in STATES.items()
+    if row.task is not None
+}
 
 _SOLE_EVENT = dict(iter(TRANSITIONS))
 """The event that ends a state which only one can end; of the others it is not asked."""
@@ -66,15 +69,20 @@ class Workflow:
         self._hours: list[WorkingTime] = [
             plan.shifts[number].working_time for number in plan.calendar.tolist()
         ]
-        self._team_of: list[list[list[list[int]]]] = plan.team_of.tolist()
+        self._team_of = {
+            state: plan.team_of[:, number].tolist() for state, number in _TASK_NUMBER.items()
+        }
         self._domain: list[int] = plan.procedures.domain.tolist()
         self._citizen_answer = sampler(spec.workflow.citizen_answer)
         self._agency_answer = sampler(spec.workflow.agency_answer)
-        self._wait_for: dict[str, Callable[[Dossier], Event]] = {
+        wait: dict[str, Callable[[Dossier], Event]] = {
             "system": self._queue_at_intake,
             "officer": self._come_to_team,
             "citizen": self._ask_citizen,
             "agency": self._ask_agency,
+        }
+        self._wait = {
+            state: wait[row.waits_for] for state, row in STATES.items() if state not in ENDS
         }
         self._judge: dict[State, Callable[[Dossier], workflow.Event]] = {
             State.RECEIVING: self._receive,
@@ -88,7 +96,7 @@ class Workflow:
         self._log.open[dossier.row] = dossier
         self._enter(dossier)
         while dossier.state not in ENDS:
-            event = yield self._wait_for[STATES[dossier.state].waits_for](dossier)
+            event = yield self._wait[dossier.state](dossier)
             if event is None:
                 event = self._event_of_work(dossier)
             self._leave(dossier, event)
@@ -146,10 +154,10 @@ class Workflow:
 
     def _come_to_team(self, dossier: Dossier) -> Event:
         office = dossier.reception if dossier.state == State.RECEIVING else dossier.office
-        task = _TASK_NUMBER[STATES[dossier.state].task or ""]
-        number = self._team_of[office][task][self._domain[dossier.procedure]][dossier.filing]
-        assert number != NO_TEAM, f"nobody in office {office} can {TASKS[task]} it"
-        return self._teams[number].come(dossier)
+        domain = self._domain[dossier.procedure]
+        team = self._team_of[dossier.state][office][domain][dossier.filing]
+        assert team != NO_TEAM, f"nobody in office {office} can go on with it"
+        return self._teams[team].come(dossier)
 
     def _ask_citizen(self, dossier: Dossier) -> Event:
         state, visit = dossier.state, dossier.visits_before
@@ -196,7 +204,7 @@ class Workflow:
     def _is_fee_due(self, dossier: Dossier) -> bool:
         if not self._has_fee[dossier.procedure] or dossier.visits[State.PAYING]:
             return False
-        return uniform(dossier.key, 0, FEE_SLOT) < self._spec.rules.unpaid_share
+        return number(dossier.key, 0, FEE_SLOT) < self._spec.rules.unpaid_share
 
     def _examine(self, dossier: Dossier) -> workflow.Event:
         return dossier.examination.event(

@@ -6,6 +6,7 @@ import numpy as np
 from simpy import Environment
 from simpy.events import ProcessGenerator
 
+from sim.backoffice.clock import OfficeClock
 from sim.backoffice.dossier import dossiers_of
 from sim.backoffice.draws import WorkOfTeam
 from sim.backoffice.filings import Filings
@@ -42,9 +43,11 @@ def simulate_offices(plan: Plan, filings: Filings, scenario: Scenario) -> Office
     ValueError
         When a term or the end of a task lies beyond the plan's calendars.
     """
-    env, stations = Environment(), Stations(plan)
+    env = Environment()
+    clocks = [OfficeClock(shifts.working_time) for shifts in plan.shifts]
+    stations = Stations(plan, clocks)
     log = Recorder(filings, reception_terms(plan, filings))
-    teams = _teams(env, plan, stations, log)
+    teams = _teams(env, plan, clocks, stations, log)
     for number in range(len(plan.shifts)):
         env.process(_open(env, plan, number, teams))
     intake, publication = (
@@ -59,17 +62,18 @@ def simulate_offices(plan: Plan, filings: Filings, scenario: Scenario) -> Office
     return log.run(stations.close())
 
 
-def _teams(env: Environment, plan: Plan, stations: Stations, log: Recorder) -> list[Team]:
+def _teams(
+    env: Environment, plan: Plan, clocks: Sequence[OfficeClock], stations: Stations, log: Recorder
+) -> list[Team]:
     work = [
         WorkOfTeam.of(plan.spec.workflow, team.interruptions) for _, _, team in plan.spec.teams()
     ]
-    hours = [plan.shifts[number].working_time for number in plan.calendar.tolist()]
     places = zip(plan.team_office.tolist(), plan.team_role.tolist(), strict=True)
     return [
         Team(
             env,
             number,
-            hours[office],
+            clocks[plan.calendar[office]],
             work[role],
             stations.teams[number],
             log,

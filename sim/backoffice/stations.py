@@ -1,7 +1,8 @@
 """All stations of one run, in their order: offices, roles, states, intake, publication."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from sim.backoffice.clock import OfficeClock
 from sim.backoffice.levels import Intervals, Level, RowLevel, Station
 from sim.backoffice.outcomes import StationLevels
 from sim.backoffice.plan import Plan
@@ -21,20 +22,19 @@ class Stations:
         Of each state, by value.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clocks: Sequence[OfficeClock]) -> None:
         self._end_s = plan.end_s
         self._intervals = Intervals(plan.end_s, plan.spec.level_interval_s)
         offices = [self._staffed(name) for name in plan.offices]
         roles = [self._staffed(name) for name in plan.roles]
         states = [Station(f"backoffice.state.{s.name.lower()}", self._intervals) for s in State]
         self._stations = [*offices, *roles, *states]
-        hours = [shifts.working_time for shifts in plan.shifts]
-        worked = [self._intervals.worked(of_calendar) for of_calendar in hours]
+        worked = [self._intervals.worked(clock.hours) for clock in clocks]
         self.teams = [
             Level(
                 self._intervals,
                 [offices[office], roles[role]],
-                hours[plan.calendar[office]],
+                clocks[plan.calendar[office]],
                 worked[plan.calendar[office]],
             )
             for office, role in zip(plan.team_office.tolist(), plan.team_role.tolist(), strict=True)

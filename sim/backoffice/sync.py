@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from simpy import Environment, Event
 from simpy.events import ProcessGenerator
 
-from sim.backoffice.draws import ANSWER_SLOT, CHANGE, COIN_SLOT, sampler
+from sim.backoffice.draws import ANSWER_SLOT, CHANGE, COIN_SLOT, child, number, sampler
 from sim.backoffice.levels import RowLevel
 from sim.scenario.backoffice import Sync
 from sim.scenario.portal import Job
 from sim.scenario.run import Fault
-from sim.streams import child_key, uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Row:
     def key(self) -> int:
         """Key of its random numbers."""
         # Found when it is asked for: few rows need one.
-        return self._key if self._change is None else child_key(self._key, CHANGE + self._change)
+        return self._key if self._change is None else child(self._key, CHANGE + self._change)
 
 
 class RowQueue:
@@ -143,7 +142,7 @@ class RowQueue:
 
     def _fails(self, row: Row) -> bool:
         share = self._error_share
-        return share > 0.0 and uniform(row.key, row.tries - 1, COIN_SLOT) < share
+        return share > 0.0 and number(row.key, row.tries - 1, COIN_SLOT) < share
 
     def _come_back(self, timer: Event) -> None:
         """Queue a row again that was given up; it has all its tries."""

@@ -4,11 +4,11 @@ from heapq import heappop, heappush
 
 from simpy import Environment, Event, Timeout
 
+from sim.backoffice.clock import OfficeClock
 from sim.backoffice.dossier import NOT_BEGUN, OFFICER, WORKING, Dossier
 from sim.backoffice.draws import WorkOfTeam
 from sim.backoffice.levels import Level
 from sim.backoffice.recorder import Recorder
-from sim.calendars import WorkingTime
 
 
 class Team:
@@ -22,7 +22,7 @@ class Team:
         self,
         env: Environment,
         number: int,
-        hours: WorkingTime,
+        clock: OfficeClock,
         work: WorkOfTeam,
         level: Level,
         log: Recorder,
@@ -31,7 +31,7 @@ class Team:
     ) -> None:
         self._env = env
         self._number = number
-        self._hours = hours
+        self._clock = clock
         self._work = work
         self._level = level
         self._log = log
@@ -52,7 +52,7 @@ class Team:
         dossier.turn = turn = Event(env)
         level.advance(now)
         level.arrivals += 1
-        if level.busy < self._present and self._hours.is_open(now):
+        if level.busy < self._present and self._clock.is_open(now):
             self._begin(dossier, now)
         else:
             self._queue_up(dossier)
@@ -70,7 +70,7 @@ class Team:
     def _take(self) -> None:
         """Begin what waits, as long as somebody is free."""
         level, now = self._level, self._env.now
-        if not self._queue or not self._hours.is_open(now):
+        if not self._queue or not self._clock.is_open(now):
             return
         while self._queue and level.busy < self._present:
             level.queue -= 1
@@ -86,7 +86,7 @@ class Team:
         dossier.spend(now, WORKING)
         self._level.busy += 1
         self._in_hand[dossier] = None
-        delay_s = self._hours.add(now, dossier.work_s) - now
+        delay_s = self._clock.add(now, dossier.work_s) - now
         dossier.timer = timer = Timeout(self._env, delay_s, dossier)
         timer.callbacks.append(self._finish)
 
@@ -95,7 +95,7 @@ class Team:
         assert dossier.timer is not None
         dossier.timer.callbacks = []
         now, begun_s = self._env.now, dossier.since
-        done_s = self._hours.worked(now) - self._hours.worked(begun_s)
+        done_s = self._clock.worked(now) - self._clock.hours.worked(begun_s)
         dossier.work_s = max(dossier.work_s - done_s, 0.0)
         dossier.spend(now, OFFICER)
         del self._in_hand[dossier]

@@ -11,7 +11,6 @@ from sim.metrics import TargetResult
 from sim.results import written_whole
 from sim.scenario.scenario import Scenario
 from sim.sizing.knobs import (
-    OFFICERS,
     Counts,
     Knob,
     cores_in_all,
@@ -152,11 +151,7 @@ def _override_text(answer: Sizing, parent: str, overrides: Sequence[str]) -> str
         f"extends: {json.dumps(parent, ensure_ascii=False)}",
         f"name: {answer.scenario.name}-sized",
     ]
-    values = {
-        knob.key: written(answer.scenario, knob.key, answer.counts[knob.key])
-        for knob in answer.knobs
-    }
-    lines += _yaml(_nested(values))
+    lines += _yaml(_nested(written(answer.scenario, answer.counts)))
     return "\n".join(lines) + "\n"
 
 
@@ -169,8 +164,6 @@ def _nested(values: dict[str, str]) -> dict[str, Any]:
         for name in blocks:
             block = block.setdefault(name, {})
         block[field] = value
-        if field == OFFICERS:
-            block["roster"] = "[]"
     return root
 
 

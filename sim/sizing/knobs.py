@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sim.analytic import Prediction, predict, predict_offices
-from sim.scenario.backoffice import Backoffice
+from sim.scenario.backoffice import Backoffice, Team
 from sim.scenario.metric_names import BACKOFFICE
 from sim.scenario.portal import Portal
 from sim.scenario.scenario import Scenario
@@ -96,9 +96,17 @@ def with_counts(scenario: Scenario, counts: Mapping[str, int]) -> Scenario:
     return Scenario.model_validate(data)
 
 
-def written(scenario: Scenario, key: str, count: int) -> str:
-    """Return the value that a scenario states for a count, as YAML."""
-    return repr(count / _per(scenario, key)) if key.endswith(OFFICERS) else str(count)
+def written(scenario: Scenario, counts: Mapping[str, int]) -> dict[str, str]:
+    """Return by their places the values that state these counts in a scenario, as YAML."""
+    values: dict[str, str] = {}
+    for key, count in counts.items():
+        if not key.endswith(OFFICERS):
+            values[key] = str(count)
+            continue
+        values[key] = f"{count / _per(scenario, key):.10g}"
+        if _team(scenario, key).roster:
+            values[key.removesuffix(OFFICERS) + "roster"] = "[]"
+    return values
 
 
 def officers_in_all(scenario: Scenario) -> int:
@@ -203,6 +211,12 @@ def _at(scenario: Scenario, key: str) -> int:
         part = part[name] if isinstance(part, Mapping) else getattr(part, name)
     assert isinstance(part, int | float)
     return math.floor(part * _per(scenario, key) + 0.5)
+
+
+def _team(scenario: Scenario, key: str) -> Team:
+    assert scenario.backoffice is not None
+    _, _, group, _, team, _ = key.split(".")
+    return scenario.backoffice.offices[group].teams[team]
 
 
 def _per(scenario: Scenario, key: str) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from loadtests.work import Plan, drawn, trace_digest
+from sim.compiled import CompiledEngineError, simulate_in_chunks
 from sim.compiled import simulate as compiled_engine
-from sim.compiled import simulate_in_chunks
 from sim.demand import Trace, draw_trace
 from sim.engine import simulate as simpy_engine
 from sim.experiment import run_experiment
@@ -117,6 +118,12 @@ def test_the_trace_in_pieces_is_the_whole(city: City) -> None:
         assert joined.tobytes() == getattr(whole, name).tobytes(), name
 
 
+def test_a_load_test_replays_the_trace_that_is_simulated(city: City) -> None:
+    plan = Plan(run="0", scenario="city", host="http://127.0.0.1:1", replication=3, max_time_s=1.0)
+    _, asked = drawn(plan, city())
+    assert trace_digest(asked) == trace_digest(draw_workload(city(), 3))
+
+
 def test_without_an_officers_journey_the_trace_is_the_demand_alone(city: City) -> None:
     for scenario in (city(offices={"officer_journey": None}), city(backoffice=None)):
         drawn, workload = draw_trace(scenario, 0), draw_workload(scenario, 0)
@@ -213,3 +220,14 @@ def test_offices_alone_are_run_and_stored(year: Scenario, tmp_path: Path) -> Non
     assert run.table("requests").num_rows == 0
     assert run.table("dossiers").num_rows > 1000
     assert run.manifest.notes == {}
+
+
+def test_offices_alone_need_no_kernel_of_the_portal(
+    year: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CompiledEngineError("nobody asked for it")
+
+    monkeypatch.setattr("sim.compiled.compile_kernel", refuse)
+    run = run_experiment(year, results_root=tmp_path, processes=1, replications=1)
+    assert run.table("dossiers").num_rows > 500

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sim.backoffice.office import simulate_offices as simpy_offices
 
-from sim.backoffice.filings import ORIGINS, Filings
-from sim.backoffice.plan import Plan, Procedures, Shifts
+from sim.backoffice.filings import ORIGINS, Filings, demand_filings
+from sim.backoffice.office import simulate_offices as simpy_offices
+from sim.backoffice.plan import Plan, Procedures, Shifts, plan_of
 from sim.backoffice.workflow import State
 from sim.calendars import OfficeCalendar, WorkingTime
 from sim.compiled.offices import simulate_offices as compiled_offices
-from sim.scenario.backoffice import TASKS, Backoffice
+from sim.scenario import load_scenario
+from sim.scenario.backoffice import TASKS, Backoffice, InitialState
 from sim.scenario.scenario import Scenario
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,
@@ -359,7 +360,63 @@ def test_random_offices_give_the_same_run(both, case):
 
 
 @SETTINGS
-@given(case=cases(("constant",)))
+@given(case=cases(("constant",), least=8))
 def test_constant_times_that_collide_are_decided_alike(both, case):
     """Everything happens at few moments, so the order of what is due decides."""
     assert_twins(*both(case))
+
+
+def test_days_of_the_shipped_city_give_the_same_run():
+    """With more tasks, waiting dossiers and rows than the kernel has room for at first."""
+    year = load_scenario("city-year", ["window.start=2026-03-02T00:00", "window.duration_s=129600"])
+    spec = year.backoffice.model_copy(update={"initial_state": InitialState()})
+    scenario = year.model_copy(update={"backoffice": spec})
+    plan = plan_of(scenario, 0)
+    question = plan, demand_filings(scenario, 0, plan), scenario
+    one, other = simpy_offices(*question), compiled_offices(*question)
+    assert len(other.visits.dossier) > 10_000
+    assert_twins(one, other)
+
+
+@pytest.mark.parametrize("engine", [simpy_offices, compiled_offices])
+def test_a_term_beyond_the_calendar_is_refused(engine, scenario_dict, one_endpoint):
+    case = Case(
+        start="2024-11-25T08:00",
+        end_s=DAY_S,
+        spec={
+            "offices": {
+                "department": {
+                    "count": 1,
+                    "teams": {"all": {"officers_per_office": 1, "does": TASKS}},
+                }
+            },
+            "workflow": {
+                "work": dict.fromkeys(TASKS, {"mean_s": 600.0}),
+                "citizen_answer": {"mean_s": 600.0},
+                "citizen_limit_s": 3600.0,
+                "agency_answer": {"mean_s": 600.0},
+            },
+        },
+        present=[[[1, 1]]],
+        procedures=[(0, 2 * LONG_S, False)],
+        dossiers=[
+            {
+                "arrival_s": 0.0,
+                "submitted_s": 0.0,
+                "key": 1,
+                "procedure": 0,
+                "filing": 0,
+                "state": int(State.RECEIVING),
+                "reception": 0,
+                "office": 0,
+                "received_s": np.nan,
+                "due_s": np.nan,
+                "origin": ORIGINS.index("online"),
+            }
+        ],
+        jobs={},
+        faults=[],
+    )
+    scenario = Scenario.model_validate(scenario_dict(one_endpoint([{"delay": 1}]), DAY_S))
+    with pytest.raises(ValueError, match="of working time do not lie within"):
+        engine(case.plan(), case.filings(), scenario)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from sim.compiled import simulate as compiled_engine
 from sim.compiled import simulate_in_chunks
+from sim.compiled import simulate_portal as compiled_portal
 from sim.compiled.structs import Request, dtype_of
 from sim.demand import draw_trace, expected_size
 from sim.demand.trace import TOGETHER
 from sim.engine import simulate as simpy_engine
+from sim.engine import simulate_portal as simpy_portal
 from sim.results import TABLES, replication_parts, write_replication
 from sim.scenario import load_scenario
 from sim.scenario.loader import shipped_scenarios
@@ -78,8 +80,11 @@ def test_constant_times_that_collide_are_decided_alike(cases_on, data):
     assert_twins(*data.draw(cases_on(both)(("constant",), with_busy_items=True)).records())
 
 
-@pytest.mark.parametrize("name", shipped_scenarios())
-def test_shipped_scenarios_give_the_same_records(name):
+PORTALS = [name for name in shipped_scenarios() if load_scenario(name).has_portal]
+
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_portals_of_shipped_scenarios_give_the_same_records(name):
     """With so little demand that SimPy has it soon, on servers so slow that it queues."""
     whole = load_scenario(name)
     share = FEW_REQUESTS / expected_size(whole, 0).requests
@@ -91,7 +96,7 @@ def test_shipped_scenarios_give_the_same_records(name):
     scenario = load_scenario(name, [f"demand.dossiers_per_year={dossiers}", *slow])
     trace = draw_trace(scenario, 0)
     assert 0.5 * FEW_REQUESTS < trace.n_requests < 2 * FEW_REQUESTS
-    assert_twins(*both(scenario, 0, trace))
+    assert_twins(simpy_portal(scenario, trace), compiled_portal(scenario, trace))
 
 
 def test_the_peak_hour_in_full_gives_the_same_records_for_a_minute():

@@ -80,3 +80,29 @@ def test_sizing_what_does_not_fit_is_refused() -> None:
 
 def test_memory_is_not_part_of_the_question() -> None:
     assert question().digest() == question("execution.memory=1 GB").digest()
+
+
+def offices(dossiers: float, *overrides: str) -> Scenario:
+    return load_scenario("city-year", [f"demand.dossiers_per_year={dossiers}", *overrides])
+
+
+def test_offices_alone_need_memory_for_their_dossiers() -> None:
+    few, many = (offices(n, "execution.memory=10 GB") for n in (1e6, 4e6))
+    assert 1 < processes_that_fit("compiled", many, 64) < processes_that_fit("compiled", few, 64)
+
+
+def test_offices_alone_are_not_cut(tmp_path: Path) -> None:
+    assert sessions_at_once("compiled", offices(1e6), 0, 10 * GB) is None
+    with pytest.raises(ExperimentError, match=r"million dossiers takes .* GB"):
+        sessions_at_once("compiled", offices(1e7), 0, 1 * GB)
+    too_many = offices(1e7, "execution.memory=1 GB")
+    with pytest.raises(ExperimentError, match="as offices need it"):
+        run_experiment(too_many, results_root=tmp_path, engine="simpy")
+
+
+def test_officers_sessions_count_where_they_load_the_portal() -> None:
+    with_officers = load_scenario("office-day")
+    without = load_scenario("office-day", ["backoffice.officer_journey=null"])
+    memory = 1.3 * GB
+    assert sessions_at_once("compiled", without, 0, memory) is None
+    assert sessions_at_once("compiled", with_officers, 0, memory) is not None

@@ -1,6 +1,7 @@
 """Records whose sessions come in any order are stored sorted, and leave nothing else on disk."""
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -74,16 +75,16 @@ def test_rows_that_cannot_be_put_together_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    with (
-        pytest.raises(ResultsError, match="the disk is full"),
-        replication_parts(tmp_path, 0) as append,
-    ):
-        append(whole())
-        assert list(tmp_path.glob(".spills-*"))
-        monkeypatch.setattr("sim.results.spills.Spill.merged", full)
-    assert files(tmp_path) == {}
+    def store() -> None:
+        with replication_parts(tmp_path, 0) as append:
+            append(whole())
+            assert list(tmp_path.glob(".spills-*"))
+
+    monkeypatch.setattr("sim.results.spills.Spill.merged", full)
+    with pytest.raises(ResultsError, match="the disk is full"):
+        store()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from sim.backoffice.plan import Plan
 from sim.backoffice.workflow import State
 from sim.compiled.offices import structs
 from sim.compiled.offices.kernel import constants as codes
-from sim.compiled.offices.kernel.constants import NONE
+from sim.compiled.offices.kernel.constants import FAN, NONE
 from sim.compiled.offices.structs import World
 from sim.compiled.offices.tables import Built
 from sim.compiled.stations import Table
@@ -23,6 +23,8 @@ _BLOCK = 4096
 """Dossiers laid out, or read, at a time."""
 _FEW = 64
 """Rows that an array which grows has at first."""
+_FEW_NODES = 16
+"""Room of a heap at first."""
 _VISITS_PER_DOSSIER = 8
 """Room for so many tasks at first; what is not used takes no memory."""
 _MORE_AT_ONCE = 8
@@ -65,6 +67,7 @@ class Memory:
         self["end_s"] = plan.end_s
         self["first_free_row"] = NONE
         self._load(plan, filings)
+        self._add_heaps(1 + len(plan.team_office))
         self._place("ring", np.zeros(0, dtype_of(structs.Entry)))
         self._add_events()
         self._add_visits(_VISITS_PER_DOSSIER * len(filings))
@@ -85,6 +88,8 @@ class Memory:
     def provide(self) -> None:
         """Provide what the kernel wants before it goes on."""
         wants, self["wants"] = self["wants"], 0
+        if wants & codes.MORE_NODES:
+            self._add_nodes()
         if wants & codes.MORE_EVENTS:
             self._add_events()
         if wants & codes.MORE_VISITS:
@@ -124,10 +129,23 @@ class Memory:
         self[name] = array.ctypes.data
         return array
 
+    def _add_heaps(self, n: int) -> None:
+        """Lay out empty heaps; the children of each node begin at a multiple of their number."""
+        heaps = self._place("heaps", np.zeros(n, dtype_of(structs.Heap)))
+        heaps["room"] = _FEW_NODES
+        heaps["first"] = np.arange(n) * (_FEW_NODES + FAN) + FAN - 1
+        self["nodes_end"] = n * (_FEW_NODES + FAN)
+        self._arrays["nodes"] = _in_lines(structs.Node, 0)
+        self._add_nodes()
+
+    def _add_nodes(self) -> None:
+        old = self._arrays["nodes"]
+        self["most_nodes"] = 6 * self["nodes_end"] + 8 * self["most_at_once"]
+        nodes = self._place("nodes", _in_lines(structs.Node, self["most_nodes"]))
+        nodes[: len(old)] = old
+
     def _add_events(self) -> None:
         room = 2 * self["most_at_once"] + _FEW
-        self["most_nodes"] = 2 * self["heap_size"] + room
-        self._grow("nodes", dtype_of(structs.Node), self["heap_size"], self["most_nodes"])
         head, count = self["ring_head"], self["ring_count"]
         waiting = np.roll(self._arrays["ring"], -head)[:count]
         self["ring_head"], self["ring_size"] = 0, 2 * count + room

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.compiled.structs import F8, I4, I8, U8, Address, Struct
 
 U1 = Annotated[int, "u1"]
+U4 = Annotated[int, "u4"]
 PerState = Annotated[NDArray[np.uint16], "11u2"]
 """A count for each state that can be left."""
 PerWait = Annotated[NDArray[np.float64], "5f8"]
@@ -36,11 +37,19 @@ class Small(Struct):
 
 
 class Node(Struct):
-    """An event in the heap."""
+    """An event, or a dossier that waits, in a heap."""
 
-    time: F8
-    seq: I8  # order of scheduling; decides among equal times
-    handle: I8  # whose timer
+    key: F8  # its time, or its rank
+    order: U4  # of scheduling, or of coming; decides among equal keys
+    what: I4  # whose timer, or which dossier
+
+
+class Heap(Struct):
+    """Where the nodes of a heap lie."""
+
+    first: I8
+    size: I8
+    room: I8
 
 
 class Entry(Struct):
@@ -116,7 +125,7 @@ class Team(Struct):
     role_level: I8
     present: I8
     at_work: I8
-    root: I8  # of the queue
+    queue: I8  # its heap
     last: I8  # dossier begun last, of those in hand
 
 
@@ -171,12 +180,12 @@ class Dossier(Struct):
 
 
 class Place(Struct):
-    """A dossier's place in a team's queue, or among those in hand."""
+    """A dossier's place in a team's queue, and among those in hand."""
 
     rank: F8
     number: I8  # order of coming; decides among equal ranks
-    below: I4  # first child in the queue; in hand, who was begun next
-    next: I4  # sibling in the queue; in hand, who was begun before
+    before: I4  # who was begun before, of those in hand
+    after: I4
 
 
 class Row(Struct):
@@ -262,8 +271,9 @@ class World(Struct):
     is_started: I8
     is_over: I8
     nodes: Address
-    heap_size: I8
+    nodes_end: I8
     most_nodes: I8
+    heaps: Address
     ring: Address
     ring_head: I8
     ring_count: I8

@@ -144,10 +144,12 @@ class _Builder:
                 "role": role,
                 "office_level": offices[office]["level"],
                 "role_level": roles[role]["level"],
-                "root": NONE,
+                "queue": codes.EVENTS + 1 + number,
                 "last": NONE,
             }
-            for office, role in zip(plan.team_office, plan.team_role, strict=True)
+            for number, (office, role) in enumerate(
+                zip(plan.team_office, plan.team_role, strict=True)
+            )
         ]
         self.tables |= {
             "offices": table(structs.Office, offices),

@@ -68,8 +68,15 @@ RESEND = (0, FIRST_END)
 FIRST_LENGTH = FIRST_END + 1
 """Durations from here on are lengths of interruptions."""
 
+EVENTS = 0
+"""Heap of events; those of the teams' queues follow."""
+
+FAN_BITS = 2
+FAN = 1 << FAN_BITS
+"""Children of a node of a heap."""
+
 ARRIVAL, INTAKE_TICK, PUBLICATION_TICK, FIRST_OPENING = range(4)
 """Handles of timers; those of calendars follow, then those of dossiers. Rows count below 0."""
 
-MORE_EVENTS, MORE_VISITS, MORE_ROWS, BEYOND_CALENDAR = (1 << bit for bit in range(4))
+MORE_NODES, MORE_EVENTS, MORE_VISITS, MORE_ROWS, BEYOND_CALENDAR = (1 << bit for bit in range(5))
 """What the kernel may want before it goes on; without the last it cannot."""

@@ -5,13 +5,10 @@ the ring comes after. An event of a dossier counts only while it is the last tha
 """
 
 from sim.compiled.jit import kernel
-from sim.compiled.offices.kernel.constants import FIRST_OPENING
-from sim.compiled.offices.kernel.places import dossier_of, entry_of, node_of
+from sim.compiled.offices.kernel.constants import EVENTS, FIRST_OPENING
+from sim.compiled.offices.kernel.heap import push
+from sim.compiled.offices.kernel.places import dossier_of, entry_of
 from sim.compiled.offices.structs import World
-
-_FAN_BITS = 2
-_FAN = 1 << _FAN_BITS
-"""Children of a node of the heap; four lie in about one and a half lines of a cache."""
 
 
 @kernel
@@ -24,8 +21,7 @@ def handle_of(w: World, number: int) -> int:
 def schedule(w: World, handle: int, delay_s: float) -> int:
     """Let a timer fire after a delay; returns the order of scheduling."""
     w.seq += 1
-    w.heap_size += 1
-    _rise(w, w.heap_size - 1, w.now + delay_s, w.seq, handle)
+    push(w, EVENTS, w.now + delay_s, w.seq, handle)
     return w.seq
 
 
@@ -59,59 +55,3 @@ def pop_ring(w: World) -> int:
         w.ring_head = 0
     w.ring_count -= 1
     return number
-
-
-@kernel
-def drop_first(w: World) -> None:
-    """Take the first event out of the heap."""
-    w.heap_size -= 1
-    if w.heap_size:
-        last = node_of(w, w.heap_size)
-        _sink(w, 0, last.time, last.seq, last.handle)
-
-
-@kernel
-def _rise(w: World, place: int, time: float, seq: int, handle: int) -> None:
-    while place > 0:
-        above = (place - 1) >> _FAN_BITS
-        parent = node_of(w, above)
-        if parent.time < time or (parent.time == time and parent.seq < seq):
-            break
-        _put(w, place, parent.time, parent.seq, parent.handle)
-        place = above
-    _put(w, place, time, seq, handle)
-
-
-@kernel
-def _sink(w: World, place: int, time: float, seq: int, handle: int) -> None:
-    size = w.heap_size
-    while True:
-        below = (place << _FAN_BITS) + 1
-        if below + _FAN <= size:
-            left, right = _earlier(w, below, below + 1), _earlier(w, below + 2, below + 3)
-            below = _earlier(w, left, right)
-        elif below < size:
-            for other in range(below + 1, size):
-                below = _earlier(w, below, other)
-        else:
-            break
-        least = node_of(w, below)
-        if time < least.time or (time == least.time and seq < least.seq):
-            break
-        _put(w, place, least.time, least.seq, least.handle)
-        place = below
-    _put(w, place, time, seq, handle)
-
-
-@kernel
-def _earlier(w: World, one: int, other: int) -> int:
-    """Return which of two places has the earlier event; without a branch, as either is likely."""
-    first, second = node_of(w, one), node_of(w, other)
-    is_other = (second.time < first.time) | ((second.time == first.time) & (second.seq < first.seq))
-    return one + (other - one) * is_other
-
-
-@kernel
-def _put(w: World, place: int, time: float, seq: int, handle: int) -> None:
-    node = node_of(w, place)
-    node.time, node.seq, node.handle = time, seq, handle

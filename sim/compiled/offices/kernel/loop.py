@@ -5,11 +5,13 @@ import math
 from sim.compiled.jit import kernel
 from sim.compiled.offices.kernel.constants import (
     ARRIVAL,
+    EVENTS,
     FIRST_END,
     FIRST_OPENING,
     IN_HAND,
     INTAKE_TICK,
     MORE_EVENTS,
+    MORE_NODES,
     MORE_ROWS,
     MORE_VISITS,
     NONE,
@@ -17,7 +19,8 @@ from sim.compiled.offices.kernel.constants import (
     PUBLICATION_TICK,
     WORKING,
 )
-from sim.compiled.offices.kernel.events import drop_first, handle_of, pop_ring, schedule
+from sim.compiled.offices.kernel.events import handle_of, pop_ring, schedule
+from sim.compiled.offices.kernel.heap import drop_first, first_of
 from sim.compiled.offices.kernel.level import close_run
 from sim.compiled.offices.kernel.life import enter
 from sim.compiled.offices.kernel.life import go_on as let_go_on
@@ -27,7 +30,7 @@ from sim.compiled.offices.kernel.places import (
     decided_s_of,
     dossier_of,
     entry_of,
-    node_of,
+    heap_of,
     opening_of,
     state_of,
     sync_of,
@@ -51,7 +54,7 @@ def go_on(w: World) -> None:
             _let_arrive(w)
         elif _is_ring_next(w):
             let_go_on(w, pop_ring(w))
-        elif w.heap_size and node_of(w, 0).time < w.end_s:
+        elif _is_any_ahead(w):
             _fire(w)
         else:
             _end(w)
@@ -72,7 +75,10 @@ def _begin(w: World) -> None:
 @kernel
 def _want(w: World) -> None:
     """Say what is missing to take another event."""
-    if w.heap_size + w.most_at_once > w.most_nodes or w.ring_count + w.most_at_once > w.ring_size:
+    # Every heap may become twice as long, and those that are short as long as the event's nodes.
+    if 3 * w.nodes_end + 4 * w.most_at_once > w.most_nodes:
+        w.wants |= MORE_NODES
+    if w.ring_count + w.most_at_once > w.ring_size:
         w.wants |= MORE_EVENTS
     if w.n_visits + w.most_at_once > w.most_visits:
         w.wants |= MORE_VISITS
@@ -85,21 +91,30 @@ def _is_ring_next(w: World) -> bool:
     """Return whether the first of the ring was scheduled before all that is due in the heap."""
     if not w.ring_count:
         return False
-    if not w.heap_size or node_of(w, 0).time > w.now:
+    events = heap_of(w, EVENTS)
+    if not events.size or first_of(w, events).key > w.now:
         return True
-    return dossier_of(w, entry_of(w, w.ring_head).dossier).stamp < node_of(w, 0).seq
+    return dossier_of(w, entry_of(w, w.ring_head).dossier).stamp < first_of(w, events).order
+
+
+@kernel
+def _is_any_ahead(w: World) -> bool:
+    """Return whether anything is due before the end."""
+    events = heap_of(w, EVENTS)
+    return events.size > 0 and first_of(w, events).key < w.end_s
 
 
 @kernel
 def _fire(w: World) -> None:
     """Let the first event of the heap happen, unless it does not count any more."""
-    node = node_of(w, 0)
-    handle, seq, w.now = node.handle, node.seq, node.time
-    drop_first(w)
+    events = heap_of(w, EVENTS)
+    node = first_of(w, events)
+    handle, order, w.now = node.what, node.order, node.key
+    drop_first(w, events)
     first = handle_of(w, 0)
     if handle >= first:
         dossier = dossier_of(w, handle - first)
-        if dossier.stamp != seq:
+        if dossier.stamp != order:
             return
         if dossier.event == WORKING:
             finish(w, handle - first)

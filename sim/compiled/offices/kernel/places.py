@@ -4,6 +4,7 @@ from sim.compiled.jit import element_of
 from sim.compiled.offices import structs
 
 node_of = element_of(structs.Node, "nodes")
+heap_of = element_of(structs.Heap, "heaps")
 entry_of = element_of(structs.Entry, "ring")
 arrival_of = element_of(structs.Real, "arrivals")
 dossier_of = element_of(structs.Dossier, "dossiers")

@@ -24,7 +24,7 @@ from sim.compiled.offices.kernel.places import (
     visit_state_of,
     visit_team_of,
 )
-from sim.compiled.offices.kernel.queue import hand_over, put, take_back, take_first
+from sim.compiled.offices.kernel.queue import hand_over, put, take_back, take_first, waits
 from sim.compiled.offices.structs import Dossier, Team, World
 
 
@@ -94,7 +94,7 @@ def _open(w: World, team: Team, present: int) -> None:
 @kernel
 def _take(w: World, team: Team) -> None:
     """Begin what waits, as long as somebody is free."""
-    while team.root != NONE and team.at_work < team.present and is_open(w, team.calendar):
+    while waits(w, team) and team.at_work < team.present and is_open(w, team.calendar):
         for at in (team.office_level, team.role_level):
             level = advance(w, at)
             level.queue -= 1.0
