@@ -368,7 +368,10 @@ def test_constant_times_that_collide_are_decided_alike(both, case):
 
 def test_days_of_the_shipped_city_give_the_same_run():
     """With more tasks, waiting dossiers and rows than the kernel has room for at first."""
-    year = load_scenario("city-year", ["window.start=2026-03-02T00:00", "window.duration_s=129600"])
+    year = load_scenario(
+        "city-year",
+        ["window.start=2026-03-02T00:00", "window.duration_s=129600", "window.warm_up_s=0"],
+    )
     spec = year.backoffice.model_copy(update={"initial_state": InitialState()})
     scenario = year.model_copy(update={"backoffice": spec})
     plan = plan_of(scenario, 0)
@@ -391,7 +394,7 @@ def test_a_term_beyond_the_calendar_is_refused(engine, scenario_dict, one_endpoi
                 }
             },
             "workflow": {
-                "work": dict.fromkeys(TASKS, {"mean_s": 600.0}),
+                "work": {task: {"mean_s": 600.0} for task in TASKS},
                 "citizen_answer": {"mean_s": 600.0},
                 "citizen_limit_s": 3600.0,
                 "agency_answer": {"mean_s": 600.0},
