@@ -2,16 +2,23 @@
 
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sim.backoffice.filings import ORIGINS, Filings
+from sim.backoffice.outcomes import OfficeRun
+from sim.backoffice.plan import DAY_S, Plan, Shifts, plan_of
+from sim.backoffice.workflow import State
+from sim.calendars import WorkingTime
 from sim.demand.trace import Trace
 from sim.results import Records
+from sim.scenario.backoffice import TASKS
 from sim.scenario.scenario import Scenario
-from sim.streams import child_keys, stream
+from sim.streams import child_keys, mix, stream
 
 FLAT_DAY = [1.0] * 24
 """Hours of equal weight; the demand of a hand-made trace never asks for them."""
@@ -257,6 +264,106 @@ def assert_agrees(values: Sequence[float], exact: float) -> None:
     assert error > 0.0
     distance = (values.mean() - exact) / error
     assert abs(distance) < 4.0, f"{values.mean():.5g} ± {error:.2g}, exact {exact:.5g}: {distance}"
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeQuestion:
+    """Offices and dossiers by hand, and what SimPy's engine says of them."""
+
+    scenario: Scenario
+    plan: Plan
+    filings: Filings
+
+    def run(self) -> OfficeRun:
+        """Simulate it."""
+        from sim.backoffice.office import simulate_offices
+
+        return simulate_offices(self.plan, self.filings, self.scenario)
+
+
+def office_question(
+    dossiers: Sequence[dict[str, Any]],
+    *,
+    start: str = "2024-11-25T00:00",
+    days: float = 7.0,
+    group: dict[str, Any] | None = None,
+    present: Sequence[Sequence[int]] | None = None,
+    limit_h: float = 40.0,
+    has_fee: bool = False,
+    holidays: Sequence[str] = (),
+    always_open: bool = False,
+    jobs: dict[str, Any] | None = None,
+    faults: Sequence[dict[str, Any]] = (),
+    **spec: Any,
+) -> OfficeQuestion:
+    """Return offices of one group, from a Monday on, and their dossiers, by hand.
+
+    ``group`` replaces parts of a group of one office with one officer, ``spec`` parts of the back
+    office; rules and works are added to those that always do the same in the same time.
+    ``present`` says how many officers each team has on each day. A dossier is filed at ``at_s`` and
+    may say any column of its row.
+    """
+    everybody = {"officers_per_office": 1, "does": list(TASKS)}
+    works = {"receive": 30, "assign": 10, "examine": 60, "approve": 20, "sign": 10, "release": 20}
+    work = {task: f"{minutes} min" for task, minutes in works.items()} | spec.pop("work", {})
+    workflow = {
+        "work": work,
+        "citizen_answer": "1 days",
+        "citizen_limit_s": "30 days",
+        "agency_answer": "4 h",
+        "rules": spec.pop("rules", {}),
+    } | spec.pop("workflow", {})
+    offices = {"office": {"count": 1, "teams": {"all": everybody}} | (group or {})}
+    block = {"fed_by": "demand", "online_hours": "flat", "offices": offices, "workflow": workflow}
+    portal = one_endpoint([{"delay": 0.0}], jobs=jobs or {})
+    whole = scenario_dict(portal, days * DAY_S, backoffice=block | spec, faults=list(faults))
+    whole["window"] |= {"start": start, "drain_s": 0.0}
+    whole["demand"]["calendar"] = {"holidays": dict.fromkeys(holidays, "day off")}
+    scenario = Scenario.model_validate(whole)
+    plan = plan_of(scenario, 0)
+    procedures = replace(
+        plan.procedures,
+        limit_s=np.full_like(plan.procedures.limit_s, limit_h * 3600.0),
+        has_fee=np.full_like(plan.procedures.has_fee, has_fee),
+    )
+    changes: dict[str, Any] = {"procedures": procedures}
+    if present is not None:
+        changes["present"] = np.array(present, dtype=np.int32)
+    if always_open:
+        never_closed = WorkingTime(
+            *(np.array([at_s]) for at_s in (-DAY_S, 1e3 * plan.end_s, 0.0)),
+            from_s=-DAY_S,
+            to_s=1e3 * plan.end_s,
+            midnight_s=0.0,
+        )
+        first = np.zeros(1), np.zeros(1, dtype=np.int32)
+        changes["shifts"] = (Shifts(never_closed, *first),)
+    return OfficeQuestion(scenario, replace(plan, **changes), filings_of(dossiers))
+
+
+def filings_of(dossiers: Sequence[dict[str, Any]]) -> Filings:
+    """Return dossiers in order of their ``at_s``; what they do not say is as for one filed then."""
+    rows = [
+        {"arrival_s": row["at_s"], "submitted_s": row["at_s"], "key": mix(1000 + number)}
+        | {"received_s": np.nan, "due_s": np.nan, "session": number}
+        | {"state": State.RECEIVING, "origin": ORIGINS.index("online")}
+        | row
+        for number, row in enumerate(sorted(dossiers, key=lambda row: row["at_s"]))
+    ]
+    kinds = {"key": np.uint64, "filing": np.int8, "state": np.int8, "origin": np.int8}
+    columns = {
+        field.name: np.array(
+            [row.get(field.name, 0) for row in rows],
+            dtype=np.float64 if field.name.endswith("_s") else kinds.get(field.name, np.int32),
+        )
+        for field in fields(Filings)
+    }
+    return Filings(**columns)
+
+
+@pytest.fixture(scope="session", name="office_question")
+def _office_question() -> Callable[..., OfficeQuestion]:
+    return office_question
 
 
 @pytest.fixture(scope="session", name="scenario_dict")

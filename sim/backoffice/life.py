@@ -155,7 +155,7 @@ class Workflow:
     def _come_to_team(self, dossier: Dossier) -> Event:
         office = dossier.reception if dossier.state == State.RECEIVING else dossier.office
         domain = self._domain[dossier.procedure]
-        team = self._team_of[dossier.state][office][domain][dossier.filing]
+        team: int = self._team_of[dossier.state][office][domain][dossier.filing]
         assert team != NO_TEAM, f"nobody in office {office} can go on with it"
         return self._teams[team].come(dossier)
 

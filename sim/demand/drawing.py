@@ -76,7 +76,8 @@ def draw_trace(
     -------
     Trace
         Sessions in order of arrival; the same for the same scenario and replication. Every other
-        session is the same with and without officers, but for its number.
+        session is the same with and without officers, but for its number. There is none where no
+        portal is simulated.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sim.demand import expected_size
+from sim.demand.drawing import SESSION_BYTES
 from sim.experiment import ExperimentError, processes_that_fit, run_experiment
 from sim.experiment.memory import (
     FEWEST_SESSIONS,
@@ -21,6 +22,19 @@ GB = 1e9
 
 def question(*overrides: str) -> Scenario:
     return load_scenario("peak-hour", overrides)
+
+
+def least_bytes(scenario: Scenario) -> float:
+    """Return the least memory that a replication is not refused, to 1 MB."""
+    refused, fits = 0.0, 100 * GB
+    while fits - refused > 1e6:
+        tried = (refused + fits) / 2
+        try:
+            sessions_at_once("compiled", scenario, 0, tried)
+            fits = tried
+        except ExperimentError:
+            refused = tried
+    return fits
 
 
 def test_memory_is_half_of_the_machines_unless_stated() -> None:
@@ -50,7 +64,15 @@ def test_less_memory_means_smaller_pieces() -> None:
     sessions = expected_size(large, 0).sessions
     pieces = [sessions_at_once("compiled", large, 0, memory * GB) for memory in (2, 3, 4)]
     assert pieces == sorted(pieces)  # type: ignore[type-var]
-    assert all(piece is not None and FEWEST_SESSIONS <= piece < sessions for piece in pieces)
+    assert all(piece is not None and FEWEST_SESSIONS / 2 <= piece < sessions for piece in pieces)
+
+
+def test_a_long_replication_takes_little_more_than_its_sessions_without_requests() -> None:
+    hour = question("demand.dossiers_per_year=1e7")
+    day = load_scenario("peak-day", ["demand.dossiers_per_year=1e7"])
+    sessions = expected_size(day, 0).sessions - expected_size(hour, 0).sessions
+    least = [least_bytes(scenario) for scenario in (hour, day)]
+    assert 0 < least[1] - least[0] < 1.2 * SESSION_BYTES * sessions
 
 
 @pytest.mark.parametrize(("engine", "memory"), [("compiled", 0.4), ("simpy", 4)])
