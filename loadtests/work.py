@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loadtests.smoke import smoke_scenario, smoke_trace
+from sim.compiled.offices import simulate_offices
 from sim.demand import Trace, load_trace, save_trace
 from sim.results import ResultsError, written_whole
 from sim.scenario.scenario import Scenario
@@ -162,7 +163,7 @@ def drawn(plan: Plan, scenario: Scenario) -> tuple[Scenario, Trace]:
 def demand_of(plan: Plan, scenario: Scenario) -> Trace:
     """Return the demand of a question as it is asked; any machine draws the same."""
     if plan.smoke_journey is None:
-        return draw_workload(scenario, plan.replication)
+        return draw_workload(scenario, plan.replication, simulate_offices)
     return smoke_trace(scenario, plan.smoke_journey or None)
 
 

@@ -241,6 +241,7 @@ def trace(scenario: str, overrides: tuple[str, ...], replication: int, output: P
     hoso trace peak-hour --replication 3 --output demand-3
     """
     from sim.demand.trace import save_trace
+    from sim.experiment import DEFAULT_ENGINE, offices_of
     from sim.workload import draw_workload
 
     question = load(scenario, overrides)
@@ -249,7 +250,7 @@ def trace(scenario: str, overrides: tuple[str, ...], replication: int, output: P
             f"{question.name}: no portal is simulated (backoffice.fed_by is demand), so there are "
             "no sessions to draw"
         )
-    drawn = draw_workload(question, replication)
+    drawn = draw_workload(question, replication, offices_of(DEFAULT_ENGINE))
     folder = output or Path(f"{question.name}-trace-{replication}")
     save_trace(drawn, folder)
     click.echo(f"{drawn.n_sessions:,} sessions, {drawn.n_requests:,} requests: {folder}")

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sim.demand.trace import Trace
 from sim.experiment.errors import ExperimentError
 from sim.results import Records
 from sim.results.manifest import hoso_version, software_versions
 from sim.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from sim.workload import SimulateOffices
 
 EngineName = Literal["compiled", "simpy"]
 
@@ -42,6 +45,17 @@ def simulator(engine: EngineName, scenario: Scenario) -> Simulate:
         return simulate
     make_ready(engine, scenario)
     from sim.compiled import simulate as compiled
+
+    return compiled
+
+
+def offices_of(engine: EngineName) -> "SimulateOffices":
+    """Return an engine's offices; imports only that engine."""
+    if engine == "simpy":
+        from sim.backoffice.office import simulate_offices
+
+        return simulate_offices
+    from sim.compiled.offices import simulate_offices as compiled
 
     return compiled
 

@@ -12,7 +12,6 @@ from sim.experiment.errors import ExperimentError
 from sim.results.records import ROWS_AT_ONCE
 from sim.scenario.scenario import Scenario
 from sim.workload import expected_workload
-from sim.workload.drawing import has_officers
 from sim.workload.expectations import expected_dossiers
 
 DEFAULT_SHARE = 0.5
@@ -35,9 +34,6 @@ REQUEST_BYTES: dict[EngineName, float] = {
     "compiled": 330.0,  # source: measured there, 293 from 0.29 to 2.2 million requests
 }
 """Memory of a request while its replication is simulated whole and stored."""
-
-TRACE_BYTES = 27.0
-"""Memory of a request in a trace; ``sim.demand.drawing.MAX_REQUESTS``."""
 
 DOSSIER_BYTES: dict[EngineName, float] = {
     "simpy": 1600.0,  # source: measured, 1,560 of those that are open, 310 of a year's
@@ -150,7 +146,6 @@ class _Size:
     requests: float
     dossiers: float  # that offices work on
     levels: float  # rows of the offices' levels
-    is_coupled: bool  # whether SimPy's offices say when officers come, before anything else
 
     @classmethod
     def of(cls, engine: EngineName, scenario: Scenario, replication: int) -> "_Size":
@@ -161,26 +156,19 @@ class _Size:
         if scenario.backoffice is not None:
             dossiers = expected_dossiers(scenario, replication, catalogue)
             levels = _office_levels(scenario)
-        return cls(engine, size.sessions, size.requests, dossiers, levels, has_officers(scenario))
+        return cls(engine, size.sessions, size.requests, dossiers, levels)
 
     @property
     def fixed_bytes(self) -> float:
         """Memory that is needed however the requests are cut."""
-        dearest: EngineName = "simpy" if self.is_coupled else self.engine
         stored = min(self.requests, ROWS_AT_ONCE) * STORED_ROW_BYTES
-        return self._rest_bytes + self.dossiers * DOSSIER_BYTES[dearest] + stored
+        return self._rest_bytes + self.dossiers * DOSSIER_BYTES[self.engine] + stored
 
     @property
     def whole_bytes(self) -> float:
-        """Memory of a replication that is not cut.
-
-        SimPy's offices that come first meet only the citizens' trace, not yet the portal.
-        """
+        """Memory of a replication that is not cut."""
         portal = self.requests * REQUEST_BYTES[self.engine]
         offices = self.dossiers * DOSSIER_BYTES[self.engine]
-        if self.is_coupled:
-            first = self.requests * TRACE_BYTES + self.dossiers * DOSSIER_BYTES["simpy"]
-            return self._rest_bytes + max(first, portal + offices)
         return self._rest_bytes + portal + offices
 
     @property

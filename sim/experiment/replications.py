@@ -19,6 +19,7 @@ from sim.experiment.engines import (
     EngineName,
     Tell,
     make_ready,
+    offices_of,
     simulator,
     versions_for,
 )
@@ -176,7 +177,9 @@ class _Task:
                 "workers more memory"
             )
         make_ready(self.engine, self.scenario)
-        chunks = draw_workload_chunks(self.scenario, replication, n_sessions)
+        chunks = draw_workload_chunks(
+            self.scenario, replication, n_sessions, offices_of(self.engine)
+        )
         with replication_parts(self.folder, replication, sessions_at_once=n_sessions) as append:
             simulate_in_chunks(self.scenario, replication, chunks, append)
 

@@ -13,6 +13,7 @@ from sim.report.wording import duration, number, plural, share, words
 from sim.results import Run
 from sim.scenario.metric_names import BACKOFFICE
 from sim.scenario.scenario import Scenario
+from sim.workload.offices import COUPLING
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,6 +77,7 @@ def office_answer(run: Run) -> Iterator["RenderableType"]:
     yield heading("Offices")
     yield from (plain(text) for text in _terms(figures))
     yield plain(_backlog(figures))
+    yield from (plain(text) for text in _coupling(run))
     table = empty_table("where a decided dossier's time went", ">mean", ">median", ">95 %")
     for told, quantity in _SPENT.items():
         times = [figures.city(f"{quantity}.{statistic}") for statistic in ("mean", "p50", "p95")]
@@ -85,6 +87,21 @@ def office_answer(run: Run) -> Iterator["RenderableType"]:
     told = ", ".join(f"{_role(role)} {share(used)}" for role, used in busiest)
     yield plain(f"Busiest officers: {told or 'none worked'}.")
     yield from (plain(text) for text in _decision766(figures.city("on_time_share")))
+
+
+def _coupling(run: Run) -> Iterator[str]:
+    """Yield how far officers' sessions on the portal are from their tasks; maybe nothing."""
+    notes = [notes.get(COUPLING) for notes in run.manifest.notes.values()]
+    known = [note for note in notes if isinstance(note, dict) and note["tasks"]]
+    if not known:
+        return
+    p95_s, only_one = (
+        max(float(str(note[name])) for note in known) for name in ("p95_s", "only_one_share")
+    )
+    yield (
+        f"Officers' sessions were drawn before the portal ran: in the worst replication 5 % of the "
+        f"tasks begin {duration(p95_s)} or more apart from theirs, {share(only_one)} have none."
+    )
 
 
 class _Figures:

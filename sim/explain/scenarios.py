@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sim.analytic import Prediction, StationLoad, predict
 from sim.analytic.prediction import NOTE
+from sim.demand import expected_size
 from sim.demand.catalogue import Catalogue, catalogue_of
 from sim.explain.layout import empty_table, heading, plain
 from sim.explain.offices import office_parts
@@ -25,6 +26,8 @@ from sim.report.wording import (
 )
 from sim.scenario.run import Fault
 from sim.scenario.scenario import Scenario
+from sim.workload import expected_workload
+from sim.workload.drawing import has_officers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,6 +73,7 @@ def explain(scenario: Scenario, catalogue: Catalogue | None = None) -> "Renderab
         *_catalogue(scenario, procedures),
         *(_portal(scenario, prediction) if prediction else ()),
         *office_parts(scenario, procedures),
+        *(_officers(scenario, procedures) if prediction else ()),
         *(_cost(scenario) if prediction else ()),
         *_faults(scenario),
         *_targets(scenario),
@@ -129,6 +133,20 @@ def _demand(scenario: Scenario, prediction: Prediction) -> Iterable["RenderableT
             f"Event: {words(event.kind)} of {whom}, up to {number(event.factor)} times, "
             f"{clock(scenario, event.from_s)} to {clock(scenario, event.to_s)}."
         )
+
+
+def _officers(scenario: Scenario, procedures: Catalogue) -> Iterable["RenderableType"]:
+    """Yield what officers add to the portal's load, which the figures above leave out."""
+    if not has_officers(scenario):
+        return
+    whole, citizens = (
+        size(scenario, 0, procedures).requests for size in (expected_workload, expected_size)
+    )
+    yield plain(
+        f"Officers load the portal too: up to {number(whole - citizens)} requests in the window, "
+        "at the times their tasks begin; the figures of endpoints and stations above leave them "
+        "out."
+    )
 
 
 def _catalogue(scenario: Scenario, procedures: Catalogue) -> Iterable["RenderableType"]:

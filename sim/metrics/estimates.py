@@ -205,6 +205,8 @@ class MetricReader:
 def statistic(sample: Sample, metric: MetricName, span_s: float) -> float:
     """Return a metric's value from its sample over ``span_s`` seconds; NaN where it has none."""
     values = sample.values
+    if not sample.is_known:
+        return math.nan
     if metric.quantity in _RATES:
         return len(values) / span_s * _RATES[metric.quantity]
     if len(values) == 0:
@@ -316,6 +318,8 @@ def _why_none(metric: MetricName, values: dict[int, float], counts: Sequence[int
             f"replication, the smallest has {min(counts)} in all"
         )
     missing = [str(index) for index, value in values.items() if not math.isfinite(value)]
+    if len(missing) == len(values) and metric.quantity in _RATES:
+        return f"nothing was observed of {metric.group}"
     if len(missing) == len(values):
         return f"{metric.group} has no limit, so no {metric.quantity}"
     if missing:

@@ -86,7 +86,12 @@ class OfficeSamples:
         self._latest: tuple[str, _Whole] | None = None
 
     def sample(self, group: str, quantity: str) -> Sample:
-        """Return the numbers of the city, of a group of offices or of a domain."""
+        """Return the numbers of the city, of a group of offices or of a domain.
+
+        A measured portal has no offices behind it, so of its dossiers nothing is known.
+        """
+        if self._are_unseen:
+            return Sample(None, np.empty(0), is_known=False)
         if self._latest is None or self._latest[0] != quantity:
             self._latest = None  # before the next is made
             self._latest = (quantity, self._whole(quantity))
@@ -149,6 +154,11 @@ class OfficeSamples:
     def state(self) -> Codes:
         """Where each stands, as indices into ``STATES``; -1 where no office is simulated."""
         return self._coded("state", {name: index for index, name in enumerate(STATES)})
+
+    @cached_property
+    def _are_unseen(self) -> bool:
+        """Whether no office saw any of the dossiers that there are."""
+        return len(self.state) > 0 and bool((self.state < 0).all())
 
     @cached_property
     def filed(self) -> Codes:

@@ -24,11 +24,14 @@ class Sample:
         The numbers; of a rate only how many there are counts.
     weights : NDArray, shape (n,), or None
         Weights in their mean; None for equal ones.
+    is_known : bool
+        False where the records cannot tell: no rate then, and not a rate of 0.
     """
 
     at_s: Floats | None
     values: Values
     weights: Floats | None = None
+    is_known: bool = True
 
 
 def encoded(table: pa.Table, column: str) -> tuple[list[str], NDArray[np.int32]]:

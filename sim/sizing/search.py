@@ -12,6 +12,7 @@ from sim.experiment import (
     Simulate,
     Tell,
     make_ready,
+    offices_of,
     processes_of,
     processes_that_fit,
     workers,
@@ -107,7 +108,7 @@ def size(
             make_ready(engine, scenario, tell)
     try:
         with (
-            TraceCache.temporary(scenario) as traces,
+            TraceCache.temporary(scenario, offices_of(engine)) as traces,
             workers(scenario, executor, at_once, at_once) as pool,
         ):
             run = Runner(pool.executor, at_once, traces, engine, simulate)

@@ -1,17 +1,18 @@
 """The trace of a scenario whose officers load the portal: citizens first, then who works for them.
 
 One way (``docs/model.md``): the offices work through the dossiers of the citizens' sessions at
-their nominal times, and each start of a task is a session. These offices are SimPy's, whatever
-simulates the rest: one trace drives both engines and a load test.
+their nominal times, and each start of a task is a session. Whoever draws says which engine the
+offices are of; they are twins.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from sim.backoffice.filings import PortalDossiers, nominal_dossiers, portal_filings
-from sim.backoffice.plan import plan_of
+from sim.backoffice.filings import Filings, PortalDossiers, nominal_dossiers, portal_filings
+from sim.backoffice.outcomes import OfficeRun
+from sim.backoffice.plan import Plan, plan_of
 from sim.demand import (
     Catalogue,
     OfficerSessions,
@@ -27,9 +28,15 @@ from sim.scenario.scenario import Scenario
 from sim.workload.expectations import expected_dossiers, tasks_per_dossier
 from sim.workload.tasks import officer_sessions
 
+SimulateOffices = Callable[[Plan, Filings, Scenario], OfficeRun]
+"""The offices of either engine."""
+
 
 def draw_workload(
-    scenario: Scenario, replication: int, catalogue: Catalogue | None = None
+    scenario: Scenario,
+    replication: int,
+    simulate_offices: SimulateOffices,
+    catalogue: Catalogue | None = None,
 ) -> Trace:
     """Draw what all clients of one replication want, officers among them.
 
@@ -39,6 +46,8 @@ def draw_workload(
         The question.
     replication : int
         Which replication, >= 0; any one is reached directly.
+    simulate_offices : callable
+        The offices of an engine; called where officers load the portal.
     catalogue : Catalogue, optional
         The scenario's procedures; read or generated when absent.
 
@@ -59,7 +68,7 @@ def draw_workload(
     citizens = draw_trace(scenario, replication, catalogue)
     if not has_officers(scenario):
         return citizens
-    officers = _officers(scenario, replication, catalogue, [citizens])
+    officers = _officers(scenario, replication, simulate_offices, catalogue, [citizens])
     del citizens
     return draw_trace(scenario, replication, catalogue, officers=officers)
 
@@ -68,6 +77,7 @@ def draw_workload_chunks(
     scenario: Scenario,
     replication: int,
     sessions_per_chunk: int,
+    simulate_offices: SimulateOffices,
     catalogue: Catalogue | None = None,
 ) -> Iterator[Trace]:
     """Draw one replication piece by piece, for a trace that memory does not hold at once.
@@ -80,6 +90,8 @@ def draw_workload_chunks(
         Which replication, >= 0.
     sessions_per_chunk : int
         Sessions of a piece, >= 1; the last may have fewer.
+    simulate_offices : callable
+        As in :func:`draw_workload`.
     catalogue : Catalogue, optional
         The scenario's procedures; read or generated when absent.
 
@@ -98,7 +110,7 @@ def draw_workload_chunks(
     officers = None
     if has_officers(scenario):
         citizens = draw_trace_chunks(scenario, replication, sessions_per_chunk, catalogue)
-        officers = _officers(scenario, replication, catalogue, citizens)
+        officers = _officers(scenario, replication, simulate_offices, catalogue, citizens)
     yield from draw_trace_chunks(
         scenario, replication, sessions_per_chunk, catalogue, officers=officers
     )
@@ -136,11 +148,13 @@ def has_officers(scenario: Scenario) -> bool:
 
 
 def _officers(
-    scenario: Scenario, replication: int, catalogue: Catalogue, citizens: Iterable[Trace]
+    scenario: Scenario,
+    replication: int,
+    simulate_offices: SimulateOffices,
+    catalogue: Catalogue,
+    citizens: Iterable[Trace],
 ) -> OfficerSessions:
     """Let the offices work through the dossiers of the citizens' sessions, at nominal times."""
-    from sim.backoffice.office import simulate_offices
-
     plan = plan_of(scenario, replication, catalogue)
     dossiers = _all_dossiers(scenario, citizens)
     filings = portal_filings(scenario, replication, plan, dossiers, catalogue)

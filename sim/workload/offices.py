@@ -11,18 +11,17 @@ from pydantic import JsonValue
 
 from sim.backoffice.filings import Filings, PortalDossiers, demand_filings, portal_filings
 from sim.backoffice.outcomes import OfficeRun
-from sim.backoffice.plan import Plan, plan_of
+from sim.backoffice.plan import plan_of
 from sim.backoffice.tables import office_dossier_table, office_level_table
 from sim.demand import Trace, catalogue_of
 from sim.results import TABLES, Records
 from sim.results.tables import session_of
 from sim.scenario.scenario import Scenario
-from sim.workload.drawing import draw_workload
+from sim.workload.drawing import SimulateOffices, draw_workload
 from sim.workload.tasks import Keys, Tasks, coupling_of, tasks_of
 
 SimulatePortal = Callable[[Scenario, Trace], Records]
-SimulateOffices = Callable[[Plan, Filings, Scenario], OfficeRun]
-"""The portal and the offices of either engine."""
+"""The portal of either engine."""
 
 Sink = Callable[[Records], None]
 """Takes the next rows of each table."""
@@ -57,7 +56,8 @@ def simulate_both(
     """
     if not scenario.has_portal:
         return offices_alone(scenario, replication, simulate_offices)
-    trace = draw_workload(scenario, replication) if trace is None else trace
+    if trace is None:
+        trace = draw_workload(scenario, replication, simulate_offices)
     records = simulate_portal(scenario, trace)
     if scenario.backoffice is None:
         return records

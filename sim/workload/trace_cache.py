@@ -21,7 +21,7 @@ import numpy as np
 
 from sim.demand.trace import Trace
 from sim.scenario.scenario import Scenario
-from sim.workload.drawing import draw_workload, has_officers
+from sim.workload.drawing import SimulateOffices, draw_workload, has_officers
 
 _KEPT = 4
 """Traces that a process keeps where there is no folder to share."""
@@ -41,12 +41,15 @@ class TraceCache:
     scenario : Scenario
         Where the demand comes from; other scenarios may share it, such as other capacities of the
         portal.
+    simulate_offices : callable
+        The offices of an engine, a function of a module; called where officers load the portal.
     folder : Path
         Where the traces lie. A process that does not see the folder, such as one of another
         machine, draws them itself and keeps the last few.
     """
 
     scenario: Scenario
+    simulate_offices: SimulateOffices
     folder: Path
     _digest: str = field(init=False)
 
@@ -64,10 +67,12 @@ class TraceCache:
 
     @classmethod
     @contextmanager
-    def temporary(cls, scenario: Scenario) -> Iterator["TraceCache"]:
+    def temporary(
+        cls, scenario: Scenario, simulate_offices: SimulateOffices
+    ) -> Iterator["TraceCache"]:
         """Give a cache whose folder is removed at the end of the block."""
         with tempfile.TemporaryDirectory(prefix="hoso-traces-") as folder:
-            yield cls(scenario, Path(folder))
+            yield cls(scenario, simulate_offices, Path(folder))
 
     def of(self, candidate: Scenario) -> "TraceCache":
         """Return where the traces of a candidate lie: other officers load the portal otherwise."""
@@ -78,7 +83,7 @@ class TraceCache:
         folder = self.folder / digest[:_DIGEST_SHOWN]
         if self.folder.is_dir():
             folder.mkdir(exist_ok=True)
-        return TraceCache(candidate, folder)
+        return TraceCache(candidate, self.simulate_offices, folder)
 
     def trace(self, replication: int) -> Trace:
         """Return the trace of a replication, drawn only if nobody has drawn it.
@@ -94,13 +99,13 @@ class TraceCache:
             return _kept(self, replication)
         place = self.folder / f"{replication}"
         if not place.is_dir():
-            _save(draw_workload(self.scenario, replication), place)
+            _save(draw_workload(self.scenario, replication, self.simulate_offices), place)
         return _mapped(place)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _kept(cache: TraceCache, replication: int) -> Trace:
-    return draw_workload(cache.scenario, replication)
+    return draw_workload(cache.scenario, replication, cache.simulate_offices)
 
 
 def _save(trace: Trace, place: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from loadtests.work import Plan, drawn, trace_digest
 from sim.compiled import CompiledEngineError, simulate_in_chunks
 from sim.compiled import simulate as compiled_engine
+from sim.compiled.offices import simulate_offices
 from sim.demand import Trace, draw_trace
 from sim.engine import simulate as simpy_engine
 from sim.experiment import run_experiment
@@ -101,7 +102,7 @@ def test_records_of_portal_and_offices_are_sound(city: City, year: Scenario) -> 
 
 
 def test_offices_send_their_officers_and_leave_citizens_alone(city: City) -> None:
-    citizens, everybody = draw_trace(city(), 0), draw_workload(city(), 0)
+    citizens, everybody = draw_trace(city(), 0), draw_workload(city(), 0, simulate_offices)
     officers = sessions_of(everybody, "work")
     assert len(officers) > 100
     assert len(set(officers)) == len(officers)
@@ -110,8 +111,8 @@ def test_offices_send_their_officers_and_leave_citizens_alone(city: City) -> Non
 
 
 def test_the_trace_in_pieces_is_the_whole(city: City) -> None:
-    whole = draw_workload(city(), 2)
-    pieces = list(draw_workload_chunks(city(), 2, 10))
+    whole = draw_workload(city(), 2, simulate_offices)
+    pieces = list(draw_workload_chunks(city(), 2, 10, simulate_offices))
     assert len(pieces) == -(-whole.n_sessions // 10)
     for name in ("arrival_s", "journey", "service", "endpoint", "think_s", "key"):
         joined = np.concatenate([getattr(piece, name) for piece in pieces])
@@ -121,12 +122,12 @@ def test_the_trace_in_pieces_is_the_whole(city: City) -> None:
 def test_a_load_test_replays_the_trace_that_is_simulated(city: City) -> None:
     plan = Plan(run="0", scenario="city", host="http://127.0.0.1:1", replication=3, max_time_s=1.0)
     _, asked = drawn(plan, city())
-    assert trace_digest(asked) == trace_digest(draw_workload(city(), 3))
+    assert trace_digest(asked) == trace_digest(draw_workload(city(), 3, simulate_offices))
 
 
 def test_without_an_officers_journey_the_trace_is_the_demand_alone(city: City) -> None:
     for scenario in (city(offices={"officer_journey": None}), city(backoffice=None)):
-        drawn, workload = draw_trace(scenario, 0), draw_workload(scenario, 0)
+        drawn, workload = draw_trace(scenario, 0), draw_workload(scenario, 0, simulate_offices)
         for field in dataclasses.fields(Trace):
             ours, theirs = getattr(drawn, field.name), getattr(workload, field.name)
             same = ours == theirs
@@ -134,13 +135,13 @@ def test_without_an_officers_journey_the_trace_is_the_demand_alone(city: City) -
 
 
 def test_offices_alone_meet_no_sessions(year: Scenario) -> None:
-    assert draw_workload(year, 0).n_sessions == 0
+    assert draw_workload(year, 0, simulate_offices).n_sessions == 0
     assert expected_workload(year, 0).requests == 0.0
 
 
 def test_the_expected_workload_is_not_less_than_what_comes(city: City) -> None:
     expected = expected_workload(city(), 0)
-    sizes = np.array([draw_workload(city(), r).n_requests for r in range(8)])
+    sizes = np.array([draw_workload(city(), r, simulate_offices).n_requests for r in range(8)])
     assert sizes.mean() < expected.requests + 4 * sizes.std(ddof=1) / np.sqrt(len(sizes))
     assert expected.requests < 3 * sizes.mean()
 
@@ -198,7 +199,7 @@ def test_records_in_pieces_are_those_of_the_whole(city: City, tmp_path: Path) ->
     in_pieces = tmp_path / "in_pieces"
     in_pieces.mkdir()
     with replication_parts(in_pieces, 0, sessions_at_once=16) as append:
-        simulate_in_chunks(city(), 0, draw_workload_chunks(city(), 0, 16), append)
+        simulate_in_chunks(city(), 0, draw_workload_chunks(city(), 0, 16, simulate_offices), append)
     [one], [other] = (list(folder.glob("replication-*")) for folder in (tmp_path, in_pieces))
     assert_twins(
         *(Records(**{name: read_table(part, name) for name in TABLES}) for part in (one, other))

@@ -381,45 +381,63 @@ def test_days_of_the_shipped_city_give_the_same_run():
     assert_twins(one, other)
 
 
-@pytest.mark.parametrize("engine", [simpy_offices, compiled_offices])
-def test_a_term_beyond_the_calendar_is_refused(engine, scenario_dict, one_endpoint):
-    case = Case(
+def one_officer(limit_s: float, rows: list[dict[str, Any]]) -> Case:
+    """Return an office with one officer for everything, each task an hour, agencies as quick."""
+    hour = {"mean_s": 3600.0}
+    everything = {"officers_per_office": 1, "does": TASKS}
+    new = {
+        "arrival_s": 0.0,
+        "submitted_s": 0.0,
+        "key": 1,
+        "procedure": 0,
+        "filing": 0,
+        "state": int(State.RECEIVING),
+        "reception": 0,
+        "office": 0,
+        "received_s": np.nan,
+        "due_s": np.nan,
+        "origin": ORIGINS.index("online"),
+    }
+    return Case(
         start="2024-11-25T08:00",
         end_s=DAY_S,
         spec={
-            "offices": {
-                "department": {
-                    "count": 1,
-                    "teams": {"all": {"officers_per_office": 1, "does": TASKS}},
-                }
-            },
+            "offices": {"department": {"count": 1, "teams": {"all": everything}}},
             "workflow": {
-                "work": {task: {"mean_s": 600.0} for task in TASKS},
-                "citizen_answer": {"mean_s": 600.0},
-                "citizen_limit_s": 3600.0,
-                "agency_answer": {"mean_s": 600.0},
+                "work": {task: hour for task in TASKS},
+                "citizen_answer": hour,
+                "citizen_limit_s": 7200.0,
+                "agency_answer": hour,
             },
         },
         present=[[[1, 1]]],
-        procedures=[(0, 2 * LONG_S, False)],
-        dossiers=[
-            {
-                "arrival_s": 0.0,
-                "submitted_s": 0.0,
-                "key": 1,
-                "procedure": 0,
-                "filing": 0,
-                "state": int(State.RECEIVING),
-                "reception": 0,
-                "office": 0,
-                "received_s": np.nan,
-                "due_s": np.nan,
-                "origin": ORIGINS.index("online"),
-            }
-        ],
+        procedures=[(0, limit_s, False)],
+        dossiers=[new | row for row in rows],
         jobs={},
         faults=[],
     )
+
+
+both_engines = pytest.mark.parametrize(
+    "engine", [simpy_offices, compiled_offices], ids=["simpy", "compiled"]
+)
+
+
+@both_engines
+def test_who_arrives_at_the_end_of_a_task_is_there_before_it(engine, scenario_dict, one_endpoint):
+    """The urgent one that arrives as the officer gets free is taken before the one that waits."""
+    asked = {"state": int(State.CONSULTING), "received_s": -3600.0, "due_s": 10 * DAY_S}
+    arrivals = [{"arrival_s": at_s, "submitted_s": at_s} for at_s in (1800.0, 5400.0)]
+    case = one_officer(DAY_S, [asked, *arrivals])
+    scenario = Scenario.model_validate(scenario_dict(one_endpoint([{"delay": 1}]), DAY_S))
+    visits = engine(case.plan(), case.filings(), scenario).visits
+    assert visits.dossier[:3].tolist() == [1, 2, 1]
+    assert visits.started_s[:2].tolist() == [1800.0, 5400.0]
+
+
+@both_engines
+def test_a_term_beyond_the_calendar_is_refused(engine, scenario_dict, one_endpoint):
+    case = one_officer(2 * LONG_S, [{}])
     scenario = Scenario.model_validate(scenario_dict(one_endpoint([{"delay": 1}]), DAY_S))
     with pytest.raises(ValueError, match="of working time do not lie within"):
         engine(case.plan(), case.filings(), scenario)

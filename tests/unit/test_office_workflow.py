@@ -482,6 +482,24 @@ class TestTeams:
         )
         assert tasks_of(question.run()) == [("receiving", at("Mon 16:00"), at("Wed 8:30"))]
 
+    def test_what_goes_back_keeps_its_place(self, office_question):
+        """Three came at once, two were begun: who gives way is still before the third."""
+        question = office_question(
+            [{"at_s": at("Mon 16:30")}] * 3,
+            group=TWO_AT_THE_DESK,
+            work={"receive": "1 h"},
+            present=[[2, 1, 1, 1, 1, 1, 1], [0] * 7],
+        )
+        run = question.run()
+        ends_s = [tasks_of(run, dossier)[0][2] for dossier in range(3)]
+        assert ends_s == [at("Tue 8:00"), at("Tue 8:30"), at("Tue 9:30")]
+
+    def test_nothing_is_taken_at_closing_time(self, office_question):
+        filed = [{"at_s": at("Mon 11:00")}, {"at_s": at("Mon 11:10")}]
+        run = office_question(filed, order="fifo").run()
+        assert tasks_of(run, 0)[0][2] == at("Mon 11:30")
+        assert tasks_of(run, 1)[0][1] == at("Mon 13:00")
+
     def test_nobody_present_lets_everything_wait(self, office_question):
         question = office_question([{"at_s": at("Mon 9:00")}], present=[[0, 0, 1, 1, 1, 1, 1]])
         assert tasks_of(question.run())[0][1] == at("Wed 7:30")
@@ -509,6 +527,16 @@ class TestTeams:
         run = office_question(filed, group={"teams": teams}).run()
         assert run.visits.team[:2].tolist() == [1, 0]
         assert run.visits.started_s[:2].tolist() == [at("Mon 9:00")] * 2
+
+    def test_a_domain_of_twice_the_effort_takes_twice_as_long_to_examine(self, office_question):
+        workflow = {"by_domain": {"land": {"effort": 2}}}
+        run = office_question([{"at_s": at("Mon 7:30")}], workflow=workflow).run()
+        assert tasks_of(run)[:4] == [
+            ("receiving", at("Mon 7:30"), at("Mon 8:00")),
+            ("assigning", at("Mon 8:00"), at("Mon 8:10")),
+            ("examining", at("Mon 8:10"), at("Mon 10:10")),
+            ("approving", at("Mon 10:10"), at("Mon 10:30")),
+        ]
 
     def test_interruptions_lengthen_the_work_by_their_number(self, office_question):
         interrupted = {"per_hour": 60, "length": "1 min"}
@@ -548,6 +576,13 @@ class TestRows:
         run = office_question([filed], jobs=SYNC, intake=intake).run()
         assert run.cases.synced_s[0] == at("Mon 10:20")
 
+    def test_that_were_sent_again_have_all_their_tries(self, office_question):
+        """As before, but at 10:20 it fails once more: it is tried again at 10:30."""
+        filed = WAITING | {"at_s": at("Mon 9:01"), "key": self._keys("thrice")}
+        intake = {"job": "sync", "error_share": 0.5, "resend": "1 h"}
+        run = office_question([filed], jobs=SYNC, intake=intake).run()
+        assert run.cases.synced_s[0] == at("Mon 10:30")
+
     def test_tell_every_change_of_state_but_the_first_state(self, office_question):
         question = office_question(
             [{"at_s": at("Mon 9:00")}], jobs=SYNC, publication={"job": "sync"}
@@ -569,10 +604,25 @@ class TestRows:
         assert level.queue_age_max_s.tolist()[8:11] == [0.0, 540.0, 0.0]
         assert level.queue.tolist()[9] == pytest.approx(540.0 / HOUR_S)
 
+    def test_that_wait_on_grow_older_from_interval_to_interval(self, office_question):
+        stopped = {"kind": "job_stopped", "target": "sync", "from_s": 0.0, "to_s": at("Mon 11:00")}
+        question = office_question(
+            [WAITING | {"at_s": at("Mon 9:01")}],
+            jobs=SYNC,
+            faults=[stopped],
+            level_interval_s=HOUR_S,
+            intake={"job": "sync"},
+        )
+        (level,) = [
+            level for level in question.run().levels if level.station == "backoffice.intake"
+        ]
+        assert level.queue_age_max_s.tolist()[8:13] == [0.0, 3540.0, 7140.0, 7140.0, 0.0]
+        assert level.queue_max.tolist()[8:13] == [0.0, 1.0, 1.0, 1.0, 0.0]
+
     @staticmethod
     def _keys(fails: str) -> int:
         """Return a key whose coin is below a half as often as said, then above."""
-        wanted = {"never": (0,), "first": (1, 0), "twice": (1, 1, 0)}[fails]
+        wanted = {"never": (0,), "first": (1, 0), "twice": (1, 1, 0), "thrice": (1, 1, 1, 0)}[fails]
         for key in map(mix, itertools.count()):
             if all((uniform(key, n, 16) < 0.5) == bool(w) for n, w in enumerate(wanted)):
                 return key

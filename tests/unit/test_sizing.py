@@ -189,7 +189,7 @@ def test_the_answer_does_not_depend_on_how_many_run_at_once() -> None:
 def test_every_candidate_meets_a_trace_that_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
-    def draw(scenario: Scenario, replication: int) -> Trace:
+    def draw(scenario: Scenario, replication: int, _: object) -> Trace:
         drawn.append(replication)
         return draw_trace(scenario, replication)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.compiled.offices import simulate_offices
 from sim.demand import Trace, draw_trace, draw_trace_chunks, expected_size
 from sim.scenario import Scenario, load_scenario
 from sim.workload.trace_cache import TraceCache
@@ -66,22 +67,22 @@ def test_the_size_is_known_before_the_trace_is_drawn() -> None:
 
 
 def test_a_cached_trace_is_the_trace(tmp_path: Path) -> None:
-    cache = TraceCache(question(), tmp_path)
+    cache = TraceCache(question(), simulate_offices, tmp_path)
     for _ in range(2):
         assert_equal(cache.trace(2), draw_trace(question(), 2))
 
 
 def test_a_trace_is_drawn_once_for_all_who_see_the_folder(tmp_path: Path) -> None:
-    TraceCache(question(), tmp_path).trace(0)
+    TraceCache(question(), simulate_offices, tmp_path).trace(0)
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "0").iterdir()}
-    elsewhere = pickle.loads(pickle.dumps(TraceCache(question(), tmp_path)))
+    elsewhere = pickle.loads(pickle.dumps(TraceCache(question(), simulate_offices, tmp_path)))
     elsewhere.trace(0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "0").iterdir()} == written
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
 
 
 def test_columns_are_mapped_files_that_no_reader_changes(tmp_path: Path) -> None:
-    cache = TraceCache(question(), tmp_path)
+    cache = TraceCache(question(), simulate_offices, tmp_path)
     columns = cache.trace(0)
     assert isinstance(columns.think_s.base, np.memmap)
     columns.think_s[:] = -1.0
@@ -90,11 +91,11 @@ def test_columns_are_mapped_files_that_no_reader_changes(tmp_path: Path) -> None
 
 def test_a_cached_trace_may_be_empty(tmp_path: Path) -> None:
     empty = question("demand.dossiers_per_year=0.001")
-    assert_equal(TraceCache(empty, tmp_path).trace(0), draw_trace(empty, 0))
+    assert_equal(TraceCache(empty, simulate_offices, tmp_path).trace(0), draw_trace(empty, 0))
 
 
 def test_who_does_not_see_the_folder_draws_and_keeps_the_last_few(tmp_path: Path) -> None:
-    cache = TraceCache(question("seed=77"), tmp_path / "of another machine")
+    cache = TraceCache(question("seed=77"), simulate_offices, tmp_path / "of another machine")
     first = cache.trace(1)
     assert_equal(first, draw_trace(question("seed=77"), 1))
     assert pickle.loads(pickle.dumps(cache)).trace(1) is first
@@ -111,14 +112,14 @@ def test_candidates_with_other_officers_have_traces_of_their_own(tmp_path: Path,
     whole = city_dict()
     whole["portal"]["tiers"]["app"]["cores"] = 8
     larger_portal = Scenario.model_validate(whole)
-    cache = TraceCache(few, tmp_path)
+    cache = TraceCache(few, simulate_offices, tmp_path)
     assert cache.of(larger_portal) is cache
     assert cache.of(more).trace(0).scenario_digest == more.digest()
     assert cache.trace(0).scenario_digest == few.digest()
 
 
 def test_a_temporary_cache_leaves_nothing_behind() -> None:
-    with TraceCache.temporary(question()) as cache:
+    with TraceCache.temporary(question(), simulate_offices) as cache:
         cache.trace(0)
         assert cache.folder.is_dir()
     assert not cache.folder.exists()
