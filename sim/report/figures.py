@@ -219,6 +219,7 @@ def _expectation(axes: "Axes", profiles: Sequence[RateProfile], scenario: Scenar
     """Draw the expected rate of all journeys together."""
     if not profiles:
         return
+    officers = scenario.backoffice and scenario.backoffice.officer_journey
     total = np.sum([profile.rates_per_s for profile in profiles], axis=0)
     at = moments(scenario, profiles[0].edges_s)
     axes.step(
@@ -227,7 +228,7 @@ def _expectation(axes: "Axes", profiles: Sequence[RateProfile], scenario: Scenar
         where="post",
         color=ink(),
         linestyle=(0, (4, 2)),
-        label="expected",
+        label="expected" if officers is None else "expected, officers apart",
     )
 
 

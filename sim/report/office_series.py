@@ -146,7 +146,8 @@ class _Collector:
         self._read_parts(table, times, decided)
 
     def read_levels(self, table: pa.Table) -> None:
-        """Add the levels of one replication."""
+        """Add the levels of one replication, within the window."""
+        table = table.filter(table["from_s"].to_numpy() < self._bins.end_s)
         names, codes = encoded(table, "station")
         from_s, to_s = table["from_s"].to_numpy(), table["to_s"].to_numpy()
         n = self._bins.n
@@ -229,16 +230,18 @@ def _is(table: pa.Table, column: str, name: str) -> Flags:
 
 
 def _lateness(counts: dict[tuple[str, str], tuple[float, float]]) -> Lateness:
-    """Return the matrix of those offices with the most late dossiers."""
+    """Return the matrix of those offices with the most late dossiers; what is empty is left out."""
     late_of: dict[str, float] = {}
     for (office, _), (_, n_late) in counts.items():
         late_of[office] = late_of.get(office, 0.0) + n_late
-    ranked = sorted(late_of, key=lambda office: (-late_of[office], office))
-    offices, domains = ranked[:OFFICES_SHOWN], sorted({domain for _, domain in counts})
+    told = {cell: pair for cell, pair in counts.items() if pair[0] >= FEWEST_IN_CELL}
+    ranked = sorted({office for office, _ in told}, key=lambda name: (-late_of[name], name))
+    offices = ranked[:OFFICES_SHOWN]
+    domains = sorted({domain for office, domain in told if office in offices})
     share = np.full((len(offices), len(domains)), np.nan)
     for row, office in enumerate(offices):
         for column, domain in enumerate(domains):
-            n, n_late = counts.get((office, domain), (0.0, 0.0))
-            if n >= FEWEST_IN_CELL:
+            if (office, domain) in told:
+                n, n_late = told[office, domain]
                 share[row, column] = n_late / n
     return Lateness(tuple(offices), tuple(domains), share, len(ranked) - len(offices))

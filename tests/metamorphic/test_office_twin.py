@@ -404,7 +404,7 @@ def one_officer(limit_s: float, rows: list[dict[str, Any]]) -> Case:
         spec={
             "offices": {"department": {"count": 1, "teams": {"all": everything}}},
             "workflow": {
-                "work": {task: hour for task in TASKS},
+                "work": dict.fromkeys(TASKS, hour),
                 "citizen_answer": hour,
                 "citizen_limit_s": 7200.0,
                 "agency_answer": hour,
