@@ -24,7 +24,6 @@ WAITS: tuple[int, ...] = tuple(
 NOT_BEGUN = -1
 """Its task has no row among the visits yet."""
 
-
 _ORDINARY = Examination(1.0, 0.0, 0.0, 0.0)
 
 

@@ -112,6 +112,7 @@ class Team:
         assert isinstance(dossier, Dossier)
         level, now = self._level, self._env.now
         self._log.end(dossier.visit, now)
+        dossier.timer = None  # which knows the dossier: a circle would outlive both
         del self._in_hand[dossier]
         level.advance(now)
         level.departures += 1

@@ -48,7 +48,9 @@ def means_by_office(question, values: np.ndarray, warm_up_s: float) -> np.ndarra
     return np.array([values[kept & (filings.office == o)].mean() for o in range(OFFICES)])
 
 
-@pytest.mark.parametrize(("officers", "load"), [(1, 0.7), (3, 2.4)])
+@pytest.mark.parametrize(
+    ("officers", "load"), [(1, 0.7), (3, 2.4), pytest.param(5, 4.0, marks=pytest.mark.slow)]
+)
 def test_erlang_c_at_offices_that_never_close(office_question, assert_agrees, officers, load):
     """Work of half an hour on average; the mean wait is C ⁄ (c·μ − λ)."""
     per_hour, days = 2.0 * load, 60
@@ -103,7 +105,9 @@ def mean_number_with_nights(
     return np.array(means)
 
 
-@pytest.mark.parametrize(("officers", "per_hour"), [(1, 0.45), (2, 1.0)])
+@pytest.mark.parametrize(
+    ("officers", "per_hour"), [(1, 0.45), (2, 1.0), pytest.param(3, 1.6, marks=pytest.mark.slow)]
+)
 def test_offices_with_nights_against_a_markov_chain(
     office_question, assert_agrees, officers, per_hour
 ):
