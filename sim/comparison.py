@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sim.metrics.estimates import Estimate, estimate_all, t_factor, t_interval
@@ -216,7 +217,10 @@ def render(comparison: Comparison) -> "Group":
     table = Table(title=f"A {comparison.run_a}   B {comparison.run_b}", box=None, pad_edge=False)
     for column in shown:
         is_text = column in ("metric", "answer")
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=column == "metric")
+        # Names and words give way to a narrow terminal, numbers never.
+        is_number = column in ("A", "B", "B - A")
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        table.add_column(column, justify=justify, no_wrap=is_number, overflow="fold")
     for row in known:
         cells = [row.metric, *map(_shown, (row.value_a, row.value_b, row.difference))]
         cells += [_interval(row.low, row.high), row.answer]
@@ -340,10 +344,17 @@ def _pair_dossiers(
         both = leads[0].join(
             leads[1], [*_DOSSIER_KEY], join_type="inner", left_suffix="_a", right_suffix="_b"
         )
-        if not both["service_a"].equals(both["service_b"]):
+        if not (both["service_a"].equals(both["service_b"]) and _filed_alike(both)):
             return None
         changes.append(both["lead_s_b"].to_numpy() - both["lead_s_a"].to_numpy())
     return _pairs(changes, confidence)
+
+
+def _filed_alike(both: pa.Table) -> bool:
+    """Whether dossiers that met no portal were filed at one time in both: other days, others."""
+    elsewhere = pc.not_equal(both["filed"], "portal")
+    both = both.filter(elsewhere)
+    return bool(both["submitted_s_a"].equals(both["submitted_s_b"]))
 
 
 def _pairs(changes: Sequence[NDArray[np.float64]], confidence: float) -> RequestPairs | None:
@@ -361,7 +372,7 @@ def _pairs(changes: Sequence[NDArray[np.float64]], confidence: float) -> Request
 
 
 def _leads(run: Run, replication: int) -> pa.Table:
-    """Return key, service and time to decision of the dossiers decided in the judged window."""
+    """Return key, service, filing and lead time of the dossiers decided in the judged window."""
     columns = (*_DOSSIER_KEY, "service", "submitted_s", "decided_s")
     table = run.table("dossiers", columns, replication=replication)
     window = run.scenario.window
@@ -374,7 +385,7 @@ def _leads(run: Run, replication: int) -> pa.Table:
         {
             "filed": plain[0],
             "service": plain[1],
-            **{name: table[name] for name in ("session", "step", "attempt", "lead_s")},
+            **{name: table[name] for name in (*_DOSSIER_KEY[1:], "submitted_s", "lead_s")},
         }
     )
 

@@ -32,8 +32,23 @@ def kernel(function: F) -> F:
     Arithmetic follows IEEE 754 to the bit (nothing is contracted or reordered), and a division by
     zero gives what NumPy gives.
     """
+    return _compiled(function, forceinline=False)
+
+
+def inlined(function: F) -> F:
+    """Compile a function of the kernel into each of its callers.
+
+    For what nearly every event passes and few places call. LLVM inlines small functions by itself,
+    but cannot know that a larger one has only one caller; and a call costs much, since Numba
+    returns values through memory beside a status that the caller looks at.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, *, forceinline: bool) -> F:
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    options |= {"error_model": "numpy", "nogil": True, "forceinline": forceinline}
+    compiled = numba.njit(**options)(function)
     _call_as_declared(compiled)
     return cast(F, compiled)
 

@@ -33,7 +33,7 @@ def target_table(results: Iterable[TargetResult]) -> "RenderableType":
     """Return the verdict on each target as a table: value, interval, what is wanted."""
     from rich.text import Text
 
-    shown = empty_table("<", "<metric", ">value", ">interval", "<wanted")
+    shown = empty_table("<", "metric", ">value", ">interval", "<wanted")
     for result in results:
         verdict = result.verdict
         shown.add_row(

@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 
 def empty_table(*columns: str) -> "Table":
-    """Return an empty table; columns marked ``>`` (set right) and ``<`` are not wrapped."""
+    """Return an empty table; columns marked ``>`` (set right) and ``<`` are not wrapped.
+
+    In a narrow terminal the others are folded, so that no number and no verdict is cut short.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -16,7 +19,8 @@ def empty_table(*columns: str) -> "Table":
         if column.startswith(">"):
             table.add_column(column[1:], justify="right", no_wrap=True)
         else:
-            table.add_column(column.removeprefix("<"), no_wrap=column.startswith("<"))
+            named = column.removeprefix("<")
+            table.add_column(named, no_wrap=column.startswith("<"), overflow="fold")
     return table
 
 

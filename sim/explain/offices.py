@@ -99,8 +99,8 @@ def _coupling(run: Run) -> Iterator[str]:
         max(float(str(note[name])) for note in known) for name in ("p95_s", "only_one_share")
     )
     yield (
-        f"Officers' sessions were drawn before the portal ran: in the worst replication 5 % of the "
-        f"tasks begin {duration(p95_s)} or more apart from theirs, {share(only_one)} have none."
+        f"Officers' sessions were drawn before the portal ran: in the worst replication 95 % of "
+        f"the tasks begin within {duration(p95_s)} of theirs, {share(only_one)} have none."
     )
 
 
@@ -179,20 +179,18 @@ def _roles(roles: tuple[RoleLoad, ...]) -> "RenderableType":
 
     table = empty_table(
         "officers",
-        ">offices",
         ">present",
         ">work, h",
         ">hours, h",
         ">used",
-        "<busiest office",
+        "<busiest",
         ">used",
-        "",
+        "<",
     )
     for load in roles:
         word, style = _rating(load)
         table.add_row(
             _role(load.role),
-            f"{load.offices:,}",
             number(load.officers),
             number(load.offered_s / _HOUR_S),
             number(load.capacity_s / _HOUR_S),
@@ -208,7 +206,7 @@ def _rating(load: RoleLoad) -> tuple[str, str]:
     if load.utilisation > 1:
         return "too few", "bold red"
     if load.busiest > 1:
-        return "too few somewhere", "red"
+        return "uneven", "red"
     if load.utilisation >= _TIGHT:
         return "tight", "yellow"
     return "enough", "green"

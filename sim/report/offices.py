@@ -67,8 +67,8 @@ def _terms(answers: Answers, series: OfficeSeries, draw: Draw) -> Html:
             draw(
                 lambda: figures.lateness(series.lateness),
                 "Share of dossiers decided late, by office and domain",
-                "Of those whose term fell into the judged part of the window; offices with the "
-                f"most late dossiers first; blank: fewer than ten.{rest}",
+                "Share decided late of those whose term fell into the judged part of the window; "
+                f"offices with the most late dossiers first; blank: fewer than ten.{rest}",
             )
         )
     parts.append(_decision_766(answers))

@@ -1,6 +1,6 @@
 """Clients: sessions that follow the trace, with patience and retries."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel.constants import (
     ABANDONED,
     ARRIVAL,
@@ -68,7 +68,7 @@ def arrive(w: World) -> None:
         w.wants |= MORE_SESSIONS
 
 
-@kernel
+@inlined
 def follow(w: World, thread: Thread) -> bool:
     """Go on with the session's next group of requests; return whether the thread goes on now."""
     session = session_of(w, thread.session)
@@ -91,7 +91,7 @@ def follow(w: World, thread: Thread) -> bool:
     return False
 
 
-@kernel
+@inlined
 def ask(w: World, thread: Thread) -> bool:
     """Send one attempt; return whether the portal begins with it now."""
     request, client = request_of(w, thread.request), client_of(w, thread.client)
@@ -113,7 +113,7 @@ def ask(w: World, thread: Thread) -> bool:
     return True
 
 
-@kernel
+@inlined
 def answered(w: World, thread: Thread) -> bool:
     """Commit, and answer the client; return whether the thread goes on now."""
     program = program_of(w, thread.program)
@@ -171,7 +171,7 @@ def group_answered(w: World, thread: Thread) -> bool:
     return True
 
 
-@kernel
+@inlined
 def _start_session(w: World, session: Session) -> None:
     thread = new_thread(w, FOLLOW)
     thread.session, thread.request = w.next_session, session.first_request
@@ -230,7 +230,7 @@ def _pause(w: World, thread: Thread, client: Client) -> None:
     set_timer(w, handle_of(w, thread, OWN), pause_s * (1.0 - client.jitter * luck))
 
 
-@kernel
+@inlined
 def _end_request(w: World, thread: Thread, outcome: int) -> bool:
     """Tell the group, or go on with the session; return whether the thread goes on now."""
     if thread.group != NONE:

@@ -12,7 +12,7 @@ References
 Brown (1988), Calendar queues, Communications of the ACM 31.
 """
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel.constants import (
     BITS_OF_TIMER,
     EARLY,
@@ -61,7 +61,7 @@ def set_early_timer(w: World, handle: int, at_s: float) -> None:
     _schedule(w, at_s, EARLY, handle)
 
 
-@kernel
+@inlined
 def fire_now(w: World, handle: int) -> None:
     """Let a timer fire at this moment, after what is due already; not when it stood."""
     w.seq += 1
@@ -101,7 +101,7 @@ def start(w: World, kind: int, index: int) -> None:
         w.wants |= MORE_EVENTS
 
 
-@kernel
+@inlined
 def next_time(w: World) -> float:
     """Return the time of the next event; while the run lasts there is one."""
     poured = 0
@@ -119,7 +119,7 @@ def is_soon(w: World) -> bool:
     return w.heap_size > 0 and node_of(w, 0).time == w.now
 
 
-@kernel
+@inlined
 def pop(w: World) -> int:
     """Take the next event; returns whose timer fires, or IDLE if it does not count any more."""
     first = node_of(w, 0)
@@ -132,7 +132,7 @@ def pop(w: World) -> int:
     return _fired(w, handle, seq)
 
 
-@kernel
+@inlined
 def pop_due(w: World) -> int:
     """Take the first of what is due now; returns as :func:`pop`."""
     entry = due_of(w, w.due_head)
@@ -152,7 +152,7 @@ def _fired(w: World, handle: int, stamp: int) -> int:
     return handle
 
 
-@kernel
+@inlined
 def _schedule(w: World, time: float, seq: int, handle: int) -> None:
     """Add an event."""
     w.n_events += 1
@@ -161,7 +161,7 @@ def _schedule(w: World, time: float, seq: int, handle: int) -> None:
     _file(w, time, seq, handle)
 
 
-@kernel
+@inlined
 def _file(w: World, time: float, seq: int, handle: int) -> None:
     """Put an event into the heap, or into the list of its slot."""
     ahead = time * w.slots_per_s - w.slot
@@ -178,7 +178,7 @@ def _file(w: World, time: float, seq: int, handle: int) -> None:
     slot.value = at
 
 
-@kernel
+@inlined
 def _pour(w: World) -> None:
     """Go on to the next slot: what still counts of its list goes into the heap."""
     w.slot += 1
@@ -199,7 +199,7 @@ def _leap(w: World) -> None:
     _file_anew(w, all_events)
 
 
-@kernel
+@inlined
 def _take_list(w: World, number: int, others: int) -> int:
     """Empty the list of a slot; returns it with a list of others behind."""
     slot = slot_of(w, number)
@@ -214,7 +214,7 @@ def _take_list(w: World, number: int, others: int) -> int:
     return first
 
 
-@kernel
+@inlined
 def _file_anew(w: World, first: int) -> None:
     """Put the events of a list where they belong now, those that count."""
     at = first
@@ -242,7 +242,7 @@ def _rise(w: World, place: int, time: float, seq: int, handle: int) -> None:
     _put(w, place, time, seq, handle)
 
 
-@kernel
+@inlined
 def _sink(w: World, place: int, time: float, seq: int, handle: int) -> None:
     size = w.heap_size
     while True:

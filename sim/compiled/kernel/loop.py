@@ -1,6 +1,6 @@
 """The loop over events: takes the next, and lets go on whose it is."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel import client as clients
 from sim.compiled.kernel import faults, scaling
 from sim.compiled.kernel import job as jobs
@@ -98,7 +98,7 @@ def _begin(w: World) -> None:
     start(w, START_STATION, WATCH)
 
 
-@kernel
+@inlined
 def _start_next(w: World) -> None:
     """Start the first of what is urgent, or break it off."""
     entry = urgent_of(w, w.urgent_head)
@@ -127,7 +127,7 @@ def _start_station(w: World, handle: int) -> None:
         jobs.start_ticking(w, job_of(w, handle - w.first_job_timer))
 
 
-@kernel
+@inlined
 def _fire(w: World, handle: int) -> None:
     """A timer fires, unless it does not count any more."""
     if handle >= w.n_fixed:
@@ -171,7 +171,7 @@ def _watch(w: World) -> None:
         fire_now(w, STOP)
 
 
-@kernel
+@inlined
 def _resume(w: World, thread: Thread) -> None:
     """Let a thread go on until it waits or ends, or something is wanted first."""
     while _step(w, thread):
@@ -180,7 +180,7 @@ def _resume(w: World, thread: Thread) -> None:
             return
 
 
-@kernel
+@inlined
 def _step(w: World, thread: Thread) -> bool:
     """Let a thread do what its state says; return whether it goes on now."""
     state = thread.state

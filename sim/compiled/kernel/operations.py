@@ -1,6 +1,6 @@
 """Operations: what a program's rows do; each ends in an outcome, now or at a later event."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel import gateway as gateways
 from sim.compiled.kernel import link as links
 from sim.compiled.kernel import pool as pools
@@ -40,7 +40,7 @@ from sim.compiled.kernel.places import (
 from sim.compiled.structs import Op, Thread, World
 
 
-@kernel
+@inlined
 def perform(w: World, thread: Thread, op: Op) -> int:
     """Begin an operation; returns its outcome, or WAITS."""
     code = op.code
@@ -64,7 +64,7 @@ def perform(w: World, thread: Thread, op: Op) -> int:
     return _transfer(w, thread, op)
 
 
-@kernel
+@inlined
 def go_on(w: World, thread: Thread, op: Op) -> int:
     """Go on with an operation after its event; returns its outcome, or WAITS."""
     if thread.state == GRANTED or thread.state == EXPIRED:
@@ -104,7 +104,7 @@ def give_back(w: World, thread: Thread, place: int) -> None:
         holding.pool = NONE
 
 
-@kernel
+@inlined
 def _take_worker(w: World, thread: Thread, op: Op) -> int:
     """Choose a server, then take a free worker or queue for one."""
     number = tiers.choose(w, tier_of(w, op.station))
@@ -140,7 +140,7 @@ def _server_index(w: World, thread: Thread, op: Op) -> int:
     return server_of(w, binding_of(w, thread.id * w.binding_stride + op.binding).server).index
 
 
-@kernel
+@inlined
 def _compute(w: World, thread: Thread, op: Op) -> int:
     """Use the processor of the server held, else of one chosen now."""
     if op.is_guest:

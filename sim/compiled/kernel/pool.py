@@ -1,6 +1,6 @@
 """Pools of tokens, first come, first served."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel.constants import EXPIRED, GRANTED, NONE, OWN, QUEUED
 from sim.compiled.kernel.events import cancel, fire_now, handle_of, set_timer
 from sim.compiled.kernel.level import advance, join, leave
@@ -18,7 +18,7 @@ def occupancy(w: World, pool: Pool) -> int:
     return int(level.busy + level.queue)
 
 
-@kernel
+@inlined
 def take_free(w: World, pool: Pool) -> bool:
     """Take a free token now; return whether there was one."""
     level = level_of(w, pool.level)

@@ -1,6 +1,6 @@
 """Processor cores, shared among the requests on them or given out in turn."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel.constants import COMPUTED, COMPUTING, NONE, OWN
 from sim.compiled.kernel.events import cancel, fire_now, handle_of, set_timer, stands
 from sim.compiled.kernel.level import advance, join, leave, set_queue
@@ -20,7 +20,7 @@ def occupancy(w: World, processor: Processor) -> int:
     return processor.n + int(level_of(w, processor.level).queue)
 
 
-@kernel
+@inlined
 def compute(w: World, number: int, thread: Thread, work_s: float) -> None:
     """Bring a piece of work; the thread goes on when it is done."""
     processor = processor_of(w, number)
@@ -87,7 +87,7 @@ def retire(w: World, processor: Processor) -> None:
     level.capacity = 0.0
 
 
-@kernel
+@inlined
 def finish(w: World, processor: Processor) -> None:
     """End the piece whose time has come, and those that end with it."""
     level = level_of(w, processor.level)
@@ -117,7 +117,7 @@ def _attain(w: World, processor: Processor) -> None:
     processor.since = w.now
 
 
-@kernel
+@inlined
 def _start(w: World, processor: Processor, thread: Thread, work_s: float) -> None:
     processor.n += 1
     processor.count += 1
@@ -143,7 +143,7 @@ def _show(w: World, processor: Processor) -> None:
         set_queue(level, queue)
 
 
-@kernel
+@inlined
 def _fill(w: World, processor: Processor) -> None:
     """Start waiting work on free cores."""
     while processor.head != NONE and processor.n < processor.cores:
@@ -154,7 +154,7 @@ def _fill(w: World, processor: Processor) -> None:
     _show(w, processor)
 
 
-@kernel
+@inlined
 def _schedule(w: World, processor: Processor) -> None:
     """Set the timer for the piece that ends first, unless it stands already."""
     rate = processor.rate

@@ -8,7 +8,7 @@ References
 Fredman, Sedgewick, Sleator and Tarjan (1986), The pairing heap, Algorithmica 1.
 """
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel.constants import NONE
 from sim.compiled.kernel.places import thread_of
 from sim.compiled.structs import Pool, Processor, Thread, World
@@ -40,14 +40,14 @@ def take_out(w: World, queue: Queue, thread: Thread) -> None:
         thread_of(w, thread.next).prev = thread.prev
 
 
-@kernel
+@inlined
 def insert(w: World, root: int, thread: Thread) -> int:
     """Add a thread to a heap; returns the new root."""
     thread.child = thread.next = thread.prev = NONE
     return thread.id if root == NONE else meld(w, root, thread.id)
 
 
-@kernel
+@inlined
 def remove(w: World, root: int, thread: Thread) -> int:
     """Take a thread out of a heap, from wherever it stands; returns the new root."""
     below = _merge_children(w, thread)
@@ -64,7 +64,7 @@ def remove(w: World, root: int, thread: Thread) -> int:
     return root if below == NONE else meld(w, root, below)
 
 
-@kernel
+@inlined
 def meld(w: World, one: int, other: int) -> int:
     """Merge two heaps by their roots; returns the root of both."""
     first, second = thread_of(w, one), thread_of(w, other)
@@ -78,7 +78,7 @@ def meld(w: World, one: int, other: int) -> int:
     return first.id
 
 
-@kernel
+@inlined
 def _merge_children(w: World, thread: Thread) -> int:
     """Merge the children of a thread: in pairs from the left, then all from the right."""
     if thread.child == NONE:

@@ -1,6 +1,6 @@
 """Tiers: servers, and the balancer before them."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel import pool as pools
 from sim.compiled.kernel import processor as processors
 from sim.compiled.kernel.constants import (
@@ -24,7 +24,7 @@ from sim.compiled.kernel.places import (
 from sim.compiled.structs import Server, Thread, Tier, World
 
 
-@kernel
+@inlined
 def choose(w: World, tier: Tier) -> int:
     """Return the server for the next request, or NONE when none is up."""
     if tier.n_up == 0:
@@ -39,7 +39,7 @@ def choose(w: World, tier: Tier) -> int:
     return up_of(w, tier.first_up + chosen).value
 
 
-@kernel
+@inlined
 def enter(w: World, thread: Thread, place: int, number: int) -> None:
     """Bind a thread to a server: it is lost with it."""
     at = thread.id * w.binding_stride + place

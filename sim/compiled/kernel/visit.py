@@ -1,6 +1,6 @@
 """Threads, and the portal's work on one: the program from operation to operation."""
 
-from sim.compiled.jit import kernel
+from sim.compiled.jit import inlined, kernel
 from sim.compiled.kernel import operations
 from sim.compiled.kernel import tier as tiers
 from sim.compiled.kernel.constants import (
@@ -42,14 +42,14 @@ def end_thread(w: World, thread: Thread) -> None:
     w.n_free += 1
 
 
-@kernel
+@inlined
 def begin_program(w: World, thread: Thread) -> None:
     """Get ready to run the thread's program from its start."""
     thread.op = program_of(w, thread.program).first_op
     thread.wait_s = 0.0
 
 
-@kernel
+@inlined
 def run(w: World, thread: Thread) -> bool:
     """Run the program as far as it goes; return whether it has ended."""
     outcome = OK
@@ -85,7 +85,7 @@ def waited_s(w: World, thread: Thread) -> float:
     return thread.wait_s
 
 
-@kernel
+@inlined
 def _end_program(w: World, thread: Thread, outcome: int) -> None:
     """Return every token and server, the last taken first."""
     thread.outcome = outcome
