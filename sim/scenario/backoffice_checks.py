@@ -207,6 +207,15 @@ def _check_fed_by_demand(scenario: Scenario, offices: Backoffice) -> Iterator[Fi
             "no journey of the demand files dossiers, so the hours of those filed online are "
             f"unknown; name an hour shape: {known}",
         )
+    jobs = {sync.job for sync in (offices.intake, offices.publication) if sync is not None}
+    for index, fault in enumerate(scenario.faults):
+        if fault.kind != "job_stopped" or fault.target not in jobs:
+            told = " or ".join(sorted(jobs)) or "the job of a stated intake"
+            yield (
+                ("faults", index),
+                f"{ROOT}.fed_by is demand, so no portal is simulated that {fault.kind} of "
+                f"{fault.target} could strike; leave it out, or let job_stopped strike {told}",
+            )
 
 
 def _domains_named(offices: Backoffice) -> Iterator[tuple[Path, str]]:

@@ -36,6 +36,11 @@ def _local_time(value: Any) -> Any:
     return dt.datetime.fromisoformat(value)
 
 
+_FIRST_YEAR = 1900
+_LAST_YEAR = 2200
+"""Far enough from the first and the last date there is for backlogs and terms of decades."""
+
+
 class Window(Spec):
     """The stretch of time that is simulated, and the part of it that is judged."""
 
@@ -56,6 +61,10 @@ class Window(Spec):
             )
         if self.start.tzinfo is not None:
             raise ValueError("start is local time: leave the time zone out")
+        if not _FIRST_YEAR <= self.start.year <= _LAST_YEAR:
+            raise ValueError(
+                f"start {self.start:%Y-%m-%d} must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}"
+            )
         return self
 
 

@@ -51,6 +51,7 @@ BROKEN: list[tuple[str, object, str]] = [
     ("topology", "cloud", "'cloud' must be one of own_portal, national_front, ministry_system"),
     ("city", "Hải Phòng", "city: 'Hải Phòng' must be a mapping of keys to values"),
     ("window.start", 20241125, "window.start: 20241125 must be a local date and time, such as"),
+    ("window.start", "9999-12-30", "window: start 9999-12-30 must lie in the years 1900 to 2200"),
     ("window.start", "8 o'clock", "must be a local date and time, such as 2024-11-25T08:00"),
     ("window.start", "2024-11-25T08:00+07:00", "window: start is local time: leave the time zone"),
     ("window.warm_up_s", "2 h", "warm_up_s 7200 must be shorter than duration_s 3600"),
@@ -338,6 +339,9 @@ def test_offices_are_fed_by_the_demand_without_a_portal(tmp_path: Path) -> None:
     scenario = with_change("backoffice.fed_by", "demand")
     scenario["backoffice"]["officer_journey"] = None
     scenario["targets"] = [{"metric": "backoffice.on_time_share", "at_least": 0.95}]
+    told = "faults.0: backoffice.fed_by is demand, so no portal is simulated that"
+    assert told in answer(written(tmp_path, scenario))
+    scenario["faults"] = []
     assert load_scenario(written(tmp_path, scenario)).backoffice is not None
     scenario["abort"] = [{"metric": "all.failed_share", "above": 0.2}]
     told = "abort.0.metric: 'all.failed_share': unknown group 'all': backoffice.fed_by is demand"
@@ -348,6 +352,7 @@ def test_hours_of_dossiers_filed_online_must_be_known(tmp_path: Path) -> None:
     scenario = with_change("backoffice.fed_by", "demand")
     scenario["backoffice"]["officer_journey"] = None
     scenario["targets"] = []
+    scenario["faults"] = []
     scenario["portal"]["endpoints"]["post"]["files_dossier"] = False
     told = "backoffice.online_hours: no journey of the demand files dossiers"
     assert told in answer(written(tmp_path, scenario))

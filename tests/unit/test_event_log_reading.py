@@ -102,6 +102,13 @@ def test_encoding_an_xes_file_declares_is_used(tmp_path: Path, encoding: str) ->
     assert ("UTF-16" in guessed(result)) == (encoding == "UTF-16")
 
 
+@pytest.mark.parametrize("encoding", ["klingon", "GB2312"])
+def test_encodings_nobody_can_read_are_told(tmp_path: Path, encoding: str) -> None:
+    content = xes(*TWO_CASES).replace(b"UTF-8", encoding.encode())
+    with pytest.raises(ImportFileError, match=r"encoding that cannot be read .* save the file as"):
+        read(tmp_path, content)
+
+
 @pytest.mark.parametrize(
     ("encoding", "said"),
     [("utf-8-sig", ""), ("utf-16", "UTF-16, by its byte order mark"), ("cp1258", "cp1258")],
@@ -210,7 +217,7 @@ def test_entities_are_refused_unexpanded(tmp_path: Path) -> None:
         (b"<html><body/></html>", "not an XES file|no event could be taken"),
         (b"<log></log>", "no event could be taken: it holds none"),
         (b"<log><trace>", "not a readable XES file"),
-        (gzip.compress(b"case,time\n1,2024-11-04\n"), "not a readable XES file"),
+        (gzip.compress(b"case,time\n1,2024-11-04\n", mtime=0), "not a readable XES file"),
     ],
 )
 def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes, text: str) -> None:

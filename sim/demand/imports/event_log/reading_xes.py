@@ -103,10 +103,23 @@ def _feed(path: Path, handler: "_Handler", progress: Progress | None) -> None:
         file.seek(0)
         stream: BinaryIO = gzip.GzipFile(fileobj=file) if is_packed else file  # type: ignore[assignment]
         while chunk := stream.read(_CHUNK_BYTES):
-            handler.parser.Parse(chunk, False)
+            _parse(path, handler, chunk)
             if progress is not None:
                 progress(file.tell(), n_bytes, f"{handler.n_events:,} events")
         handler.parser.Parse(b"", True)
+
+
+def _parse(path: Path, handler: "_Handler", chunk: bytes) -> None:
+    try:
+        handler.parser.Parse(chunk, False)
+    except (LookupError, ValueError) as error:
+        # What the parser says of the encoding a file states; anything else is not its fault.
+        if "encoding" not in str(error):
+            raise
+        raise ImportFileError(
+            f"{path}: its XML declaration states an encoding that cannot be read ({error}); "
+            "save the file as UTF-8"
+        ) from error
 
 
 class _Handler:
