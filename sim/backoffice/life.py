@@ -232,7 +232,8 @@ class Workflow:
         """Note whether an apology is due now."""
         if not math.isnan(dossier.accepted_s):
             hours, now = self._hours_of(dossier), self._env.now
-            dossier.apologised |= self._terms.is_apology_due(hours, dossier.due_s, now)
+            limit_s = self._limit_s[dossier.procedure]
+            dossier.apologised |= self._terms.is_apology_due(hours, limit_s, dossier.due_s, now)
 
     def _hours_of(self, dossier: Dossier) -> WorkingTime:
         """Return the open time of the office that decides."""

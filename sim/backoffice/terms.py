@@ -91,8 +91,13 @@ class Terms:
         """Say whether papers that an examination asks for now are asked for too late."""
         return hours.between(accepted_s, at_s) > self.notice_s
 
-    def is_apology_due(self, hours: WorkingTime, due_s: float, at_s: float) -> bool:
-        """Say whether less working time is left until the term than an apology must lead it."""
+    def is_apology_due(self, hours: WorkingTime, limit_s: float, due_s: float, at_s: float) -> bool:
+        """Say whether less working time is left until the term than an apology must lead it.
+
+        A procedure whose whole limit is not longer than that cannot be apologised for in time.
+        """
+        if limit_s <= self.apology_s:
+            return False
         return hours.worked(at_s) > hours.worked(due_s) - self.apology_s
 
 

@@ -35,6 +35,7 @@ from sim.results import (
     replication_parts,
     write_replication,
 )
+from sim.scenario import ScenarioError
 from sim.scenario.scenario import Scenario
 
 Replicate = Callable[[Scenario, int], Records]
@@ -237,7 +238,7 @@ class _Rounds:
 
     def _collect(self, future: Future[Records | None], replication: int) -> None:
         error = future.exception()
-        if isinstance(error, (BrokenExecutor, ResultsError)):
+        if isinstance(error, (BrokenExecutor, ResultsError, ScenarioError)):
             raise error
         if isinstance(error, ExperimentError):
             raise ExperimentError(f"{error}; {KEPT}") from error

@@ -78,7 +78,7 @@ def office_answer(run: Run) -> Iterator["RenderableType"]:
     yield from (plain(text) for text in _terms(figures))
     yield plain(_backlog(figures))
     yield from (plain(text) for text in _coupling(run))
-    table = empty_table("where a decided dossier's time went", ">mean", ">median", ">95 %")
+    table = empty_table("filed and decided in the window: time went", ">mean", ">median", ">95 %")
     for told, quantity in _SPENT.items():
         times = [figures.city(f"{quantity}.{statistic}") for statistic in ("mean", "p50", "p95")]
         table.add_row(told, *map(duration, times))

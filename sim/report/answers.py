@@ -43,7 +43,7 @@ _BY_KIND: dict[str, tuple[str, ...]] = {
     "job": ("utilisation.mean", "queue.max", "queue_age_s.max"),
     "dossiers": ("per_s", "sync_s.p50", "sync_s.p95", "synced_share", "duplicate_share"),
     "offices": (
-        *("on_time_share", "late_reception_share", "late_by_sync_share", "reception_s.p90"),
+        *("on_time_share", "late_reception_share", "late_by_sync_share"),
         *("lead_s.p50", "lead_s.p90", "backlog_end", "overdue_end"),
     ),
     "role": ("utilisation.mean", "queue.max"),

@@ -24,7 +24,6 @@ _QUANTITIES = {
     "in time": "on_time_share",
     "received late": "late_reception_share",
     "by sync": "late_by_sync_share",
-    "received in, p90": "reception_s.p90",
     "decided in, median": "lead_s.p50",
     "decided in, p90": "lead_s.p90",
     "open": "backlog_end",

@@ -24,6 +24,7 @@ from sim.demand import (
 )
 from sim.demand.drawing import ExpectedSize
 from sim.demand.journeys import expected_requests
+from sim.scenario import Flaw, ScenarioError
 from sim.scenario.scenario import Scenario
 from sim.workload.expectations import expected_dossiers, tasks_per_dossier
 from sim.workload.tasks import officer_sessions
@@ -147,6 +148,26 @@ def has_officers(scenario: Scenario) -> bool:
     return scenario.backoffice is not None and scenario.backoffice.officer_journey is not None
 
 
+def worked_through(
+    simulate_offices: SimulateOffices, plan: Plan, filings: Filings, scenario: Scenario
+) -> OfficeRun:
+    """Let the offices work through dossiers.
+
+    Raises
+    ------
+    ScenarioError
+        When work, an answer or a term reaches beyond the calendars.
+    """
+    try:
+        return simulate_offices(plan, filings, scenario)
+    except ValueError as error:
+        told = (
+            f"some work, answer or term ends beyond the calendars ({error}): shorten work, "
+            "citizen_answer and agency_answer here, or the limits of the procedures"
+        )
+        raise ScenarioError([Flaw("backoffice.workflow", told)]) from error
+
+
 def _officers(
     scenario: Scenario,
     replication: int,
@@ -158,7 +179,7 @@ def _officers(
     plan = plan_of(scenario, replication, catalogue)
     dossiers = _all_dossiers(scenario, citizens)
     filings = portal_filings(scenario, replication, plan, dossiers, catalogue)
-    run = simulate_offices(plan, filings, scenario)
+    run = worked_through(simulate_offices, plan, filings, scenario)
     return officer_sessions(scenario, catalogue, filings, run)
 
 

@@ -17,7 +17,7 @@ from sim.demand import Trace, catalogue_of
 from sim.results import TABLES, Records
 from sim.results.tables import session_of
 from sim.scenario.scenario import Scenario
-from sim.workload.drawing import SimulateOffices, draw_workload
+from sim.workload.drawing import SimulateOffices, draw_workload, worked_through
 from sim.workload.tasks import Keys, Tasks, coupling_of, tasks_of
 
 SimulatePortal = Callable[[Scenario, Trace], Records]
@@ -86,7 +86,7 @@ def offices_alone(
     catalogue = catalogue_of(scenario)
     plan = plan_of(scenario, replication, catalogue)
     filings = demand_filings(scenario, replication, plan, catalogue)
-    run = simulate_offices(plan, filings, scenario)
+    run = worked_through(simulate_offices, plan, filings, scenario)
     return replace(
         no_rows(),
         dossiers=office_dossier_table(plan, filings, run.cases, replication),
@@ -222,7 +222,7 @@ class _BehindPortal:
         plan = plan_of(scenario, replication, catalogue)
         dossiers = self._dossiers(portal.dossiers)
         filings = portal_filings(scenario, replication, plan, dossiers, catalogue)
-        run = simulate_offices(plan, filings, scenario)
+        run = worked_through(simulate_offices, plan, filings, scenario)
         levels = office_level_table(run.levels, replication)
         return replace(
             portal,

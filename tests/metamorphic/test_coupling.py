@@ -18,6 +18,7 @@ from sim.experiment import run_experiment
 from sim.metrics import check_conservation
 from sim.results import TABLES, Records, replication_parts, write_replication
 from sim.results.files import read_table
+from sim.scenario import ScenarioError
 from sim.scenario.scenario import Scenario
 from sim.workload import draw_workload, draw_workload_chunks, expected_workload
 
@@ -232,3 +233,15 @@ def test_offices_alone_need_no_kernel_of_the_portal(
     monkeypatch.setattr("sim.compiled.compile_kernel", refuse)
     run = run_experiment(year, results_root=tmp_path, processes=1, replications=1)
     assert run.table("dossiers").num_rows > 500
+
+
+@pytest.mark.parametrize("engine", [simpy_engine, compiled_engine])
+def test_work_that_no_calendar_holds_is_a_fault_of_the_scenario(
+    year: Scenario, engine: Callable[..., Records]
+) -> None:
+    assert year.backoffice is not None
+    work = {task: {"mean_s": 1e9} for task in year.backoffice.workflow.work}
+    data = year.model_dump(mode="json")
+    data["backoffice"]["workflow"]["work"] = work
+    with pytest.raises(ScenarioError, match=r"backoffice\.workflow: .* beyond the calendars"):
+        engine(Scenario.model_validate(data), 0)

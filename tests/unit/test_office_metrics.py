@@ -550,6 +550,15 @@ def test_runs_are_compared_dossier_by_dossier(tmp_path: Path, make: Make) -> Non
     assert "backoffice_communes.lead_s.p50" in set(main_metrics(scenario, scenario))
 
 
+def test_dossiers_filed_at_other_times_are_not_paired(tmp_path: Path, make: Make) -> None:
+    scenario = make()
+    runs = [
+        stored(tmp_path / f"{day}", scenario, dossiers(2, submitted_s=day, decided_s=3 * DAY_S))
+        for day in (0.0, DAY_S)
+    ]
+    assert compare(*runs).dossiers is None
+
+
 def test_other_dossiers_are_not_paired(tmp_path: Path, make: Make) -> None:
     scenario = make()
     runs = [

@@ -47,6 +47,8 @@ def note_apology(w: World, dossier: Dossier) -> None:
     """Note whether an apology is due now."""
     if not dossier.is_accepted or math.isnan(dossier.due_s):
         return
+    if procedure_of(w, dossier.procedure).limit_s <= w.apology_s:
+        return
     calendar = _calendar_of(w, dossier)
     if worked_now(w, calendar) > worked(w, calendar, dossier.due_s) - w.apology_s:
         dossier.notes |= APOLOGISED
