@@ -17,7 +17,7 @@ demo: $(VENV)/ready ## simulate the Hải Phòng peak hour, then load a stand-in
 	@$(RUN)/hoso load minute || [ $$? = 4 ]
 
 test: $(VENV)/ready ## unit, theory, golden, metamorphic and system tests, on two processes
-	@$(RUN)/pytest -n 2 --dist loadfile
+	@$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/ready ## format, lint, types and architecture
 	@$(RUN)/ruff format --check .
