@@ -203,7 +203,7 @@ def test_offices_without_a_portal_have_no_trace(tmp_path: Path, city_dict) -> No
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+@pytest.mark.parametrize("engine", ["compiled", pytest.param("simpy", marks=pytest.mark.slow)])
 def test_portal_and_offices_run_and_compare(tmp_path: Path, city_dict, engine: str) -> None:
     for name, offices in {"idle": {"officer_journey": None}, "busy": {}}.items():
         (tmp_path / f"{name}.yaml").write_text(json.dumps(city_dict(name=name, offices=offices)))

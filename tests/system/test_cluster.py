@@ -245,6 +245,7 @@ def test_a_cancelled_task_is_cancelled_on_the_cluster(cluster: Cluster) -> None:
         assert executor.submit(len, "ab").result(timeout=LIMIT_S) == 2
 
 
+@pytest.mark.slow
 def test_sizing_on_a_cluster_gives_the_answer_of_this_machine(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ def sqlite() -> Iterator[Sqlite]:
 has_postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "database",
     [
@@ -173,7 +174,6 @@ has_postgresql = any(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
         pytest.param(
             postgresql,
             marks=[
-                pytest.mark.slow,
                 pytest.mark.skipif(
                     not has_postgresql,
                     reason="PostgreSQL is not installed: bash .ci/postgres install",
