@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -101,7 +102,11 @@ def problems(target: Target, case: Any) -> Iterator[str]:
         except (Failure, FailureGroup) as failure:
             yield f"{sender}: {answer.status_code}: {failure}"
         text = f"{answer.headers} {answer.content.decode('utf-8', 'replace')}"
-        if (found := LEAK.search(text)) or target.data in text:
+        request = answer.request
+        said = unquote(f"{request.url} {request.body!r} {request.headers}")
+        # What the caller said and hears again is no secret: generated values come from anywhere.
+        found = next((leak for leak in LEAK.finditer(text) if leak[0] not in said), None)
+        if found or target.data in text:
             yield f"{sender}: the answer tells of the inside: {found}: {text[:500]}"
 
 
