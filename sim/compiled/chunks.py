@@ -19,7 +19,7 @@ from sim.compiled.run import (
     session_table,
 )
 from sim.demand.trace import Trace
-from sim.results import TABLES, Records, tables
+from sim.results import Records, no_rows, tables
 from sim.scenario.scenario import Scenario
 
 REQUESTS_AT_ONCE = 2**16
@@ -55,7 +55,7 @@ def run_in_chunks(
     _hand_over(memory, window, np.ones(window.n_sessions, dtype=bool), sink)
     dossiers = dossier_table(window.services, memory.table("dossiers"), replication)
     levels = level_table(blueprint, memory, replication)
-    sink(replace(_no_rows(), dossiers=dossiers, levels=levels))
+    sink(replace(no_rows(), dossiers=dossiers, levels=levels))
 
 
 def _hand_over(memory: Memory, window: Trace, is_over: NDArray[np.bool_], sink: Sink) -> None:
@@ -67,7 +67,7 @@ def _hand_over(memory: Memory, window: Trace, is_over: NDArray[np.bool_], sink: 
     settled = memory.take_settled_dossiers()
     if len(settled):
         dossiers = dossier_table(window.services, settled, window.replication)
-        sink(replace(_no_rows(), dossiers=dossiers))
+        sink(replace(no_rows(), dossiers=dossiers))
 
 
 def _blocks(first_request: NDArray[np.int64]) -> Iterator[slice]:
@@ -91,14 +91,10 @@ def _rows_of(memory: Memory, window: Trace, sessions: NDArray[np.int64]) -> Reco
     attempts = attempts_of(memory.table("requests")[requests], own)
     states = memory.table("sessions")[sessions]
     return replace(
-        _no_rows(),
+        no_rows(),
         requests=tables.request_table(trace, attempts, states["number"]),
         sessions=session_table(trace, states, memory.now),
     )
-
-
-def _no_rows() -> Records:
-    return Records(**{name: schema.empty_table() for name, schema in TABLES.items()})
 
 
 def _requests_of(trace: Trace, sessions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -246,10 +246,11 @@ class _Writer:
         if distribution is None:
             return {"family": NONE, "slot": NONE, "mean": math.inf}
         slot = self._next_slot() if distribution.is_random else NONE
-        return _family(distribution) | {"slot": slot}
+        return family_of(distribution) | {"slot": slot}
 
 
-def _family(distribution: Distribution) -> Row:
+def family_of(distribution: Distribution) -> Row:
+    """Return how the kernels draw from a distribution."""
     if not distribution.is_random:
         return {"family": codes.CONSTANT, "mean": distribution.mean_s}
     mean, sigma = distribution.mean_s, 0.0
@@ -267,7 +268,7 @@ def _clients(scenario: Scenario) -> tuple[list[Row], list[float]]:
     rows: list[Row] = []
     pauses: list[float] = []
     for client in scenario.clients.values():
-        patience = {"family": NONE} if client.patience is None else _family(client.patience)
+        patience = {"family": NONE} if client.patience is None else family_of(client.patience)
         own = {"retries": client.retries, "first_pause": len(pauses), "jitter": client.jitter}
         rows.append(patience | own)
         pauses += [

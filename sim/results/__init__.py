@@ -13,6 +13,7 @@ from sim.results.records import (
     Records,
     RecordSource,
     ResultsError,
+    no_rows,
     written_whole,
 )
 from sim.results.store import Run, open_run, runs_in, scenarios_in
@@ -33,6 +34,7 @@ __all__ = [
     "ResultsError",
     "Run",
     "RunWriter",
+    "no_rows",
     "open_run",
     "replication_parts",
     "runs_in",

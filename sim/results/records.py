@@ -189,6 +189,11 @@ class Records:
             yield table.slice(start, ROWS_AT_ONCE)
 
 
+def no_rows() -> Records:
+    """Return records without any row."""
+    return Records(**{name: schema.empty_table() for name, schema in TABLES.items()})
+
+
 def rows_of(table: pa.Table, replication: int) -> pa.Table:
     """Return the rows of one replication; the table itself when it holds no other."""
     is_wanted = table["replication"].to_numpy() == replication

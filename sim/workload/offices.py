@@ -14,7 +14,7 @@ from sim.backoffice.outcomes import OfficeRun
 from sim.backoffice.plan import plan_of
 from sim.backoffice.tables import office_dossier_table, office_level_table
 from sim.demand import Trace, catalogue_of
-from sim.results import TABLES, Records
+from sim.results import Records, no_rows
 from sim.results.tables import session_of
 from sim.scenario.scenario import Scenario
 from sim.workload.drawing import SimulateOffices, draw_workload, worked_through
@@ -294,8 +294,3 @@ def _indices(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.int32]
     known = np.array([number[name] for name in whole.dictionary.to_pylist()], dtype=np.int32)
     indices: NDArray[np.int32] = known[whole.indices.to_numpy()]
     return indices
-
-
-def no_rows() -> Records:
-    """Return records without any row."""
-    return Records(**{name: schema.empty_table() for name, schema in TABLES.items()})

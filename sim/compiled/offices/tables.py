@@ -14,9 +14,9 @@ from sim.compiled.kernel import constants as families
 from sim.compiled.offices import structs
 from sim.compiled.offices.kernel import constants as codes
 from sim.compiled.offices.kernel.constants import NONE
+from sim.compiled.program import family_of
 from sim.compiled.stations import Row, Table, table
 from sim.compiled.structs import Struct, dtype_of
-from sim.demand.variates import lognormal_parameters
 from sim.scenario.backoffice import TASKS, Backoffice, Sync
 from sim.scenario.base import Distribution
 from sim.scenario.run import Fault
@@ -26,12 +26,6 @@ _HOUR_S = 3600.0
 _NO_LIMIT = 2**31
 """More often than anything happens."""
 
-_FAMILIES = {
-    "constant": families.CONSTANT,
-    "exponential": families.EXPONENTIAL,
-    "uniform": families.UNIFORM,
-    "lognormal": families.LOGNORMAL,
-}
 _WAITS_FOR = {
     "system": codes.SYSTEM,
     "officer": codes.OFFICER,
@@ -310,12 +304,7 @@ def _work(spec: Backoffice, task: str) -> Distribution | None:
 def _duration(distribution: Distribution | None) -> Row:
     if distribution is None:
         return {"family": families.CONSTANT}
-    if not distribution.is_random:
-        return {"family": families.CONSTANT, "mean": distribution.mean_s}
-    mean, sigma = distribution.mean_s, 0.0
-    if distribution.distribution == "lognormal":
-        mean, sigma = lognormal_parameters(distribution.mean_s, distribution.cv)
-    return {"family": _FAMILIES[distribution.distribution], "mean": mean, "sigma": sigma}
+    return family_of(distribution)
 
 
 def _domain(spec: Backoffice, name: str) -> Row:
